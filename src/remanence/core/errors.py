@@ -1,0 +1,101 @@
+"""Every error that Remanence raises on purpose.
+
+    RemanenceError
+    ├── InvalidInput (also ValueError)      the caller passed something that cannot be used
+    │   ├── ScopeRequired                   no user_id, agent_id, run_id or app_id was given
+    │   ├── InvalidTime                     a date that cannot be read or represented
+    │   └── InvalidFilter                   an unknown operator or a malformed filter
+    ├── NotFound (also KeyError)            no such record in this scope
+    ├── Conflict                            the record changed since it was read (optimistic versions)
+    ├── StoreError                          the place where memories are kept
+    │   ├── StoreBusy                       another process held the write lock for longer than the timeout
+    │   ├── StoreReadOnly                   the file or its folder cannot be written
+    │   ├── StoreFull                       the disk is full; nothing of the failed batch was kept
+    │   ├── StoreCorrupt                    the file is damaged or is no Remanence store
+    │   ├── StoreVersionError               the file was written by a newer Remanence
+    │   └── StoreClosed                     used after close()
+    ├── EmbeddingError                      an embedder failed or returned something unusable
+    │   └── EmbeddingSpaceMismatch          the store holds vectors of another model or dimension
+    ├── ImportFormatError                   a file to import is not what it claims to be
+    └── MissingExtra (also ImportError)     an optional dependency is not installed
+
+Each message names the value at fault and what to do about it.
+"""
+
+from __future__ import annotations
+
+
+class RemanenceError(Exception):
+    """Root of all errors raised on purpose."""
+
+
+class InvalidInput(RemanenceError, ValueError):
+    """The caller passed something that cannot be used; nothing was stored."""
+
+
+class ScopeRequired(InvalidInput):
+    """No scope was given: every memory belongs to a user, an agent, a run or an app."""
+
+
+class InvalidTime(InvalidInput):
+    """A date that cannot be read or represented."""
+
+
+class InvalidFilter(InvalidInput):
+    """An unknown operator or a malformed filter."""
+
+
+class NotFound(RemanenceError, KeyError):
+    """No such record in this scope."""
+
+    def __str__(self) -> str:
+        # KeyError would show the repr of the message.
+        return str(self.args[0]) if self.args else ""
+
+
+class Conflict(RemanenceError):
+    """The record changed since it was read; read it again and retry."""
+
+
+class StoreError(RemanenceError):
+    """The place where memories are kept could not do what was asked; the batch left no trace."""
+
+
+class StoreBusy(StoreError):
+    """Another process held the write lock for longer than the timeout."""
+
+
+class StoreReadOnly(StoreError):
+    """The file or its folder cannot be written."""
+
+
+class StoreFull(StoreError):
+    """The disk is full; nothing of the failed batch was kept."""
+
+
+class StoreCorrupt(StoreError):
+    """The file is damaged or is no Remanence store."""
+
+
+class StoreVersionError(StoreError):
+    """The file was written by a newer Remanence; it was not touched."""
+
+
+class StoreClosed(StoreError):
+    """The store was used after close()."""
+
+
+class EmbeddingError(RemanenceError):
+    """An embedder failed or returned something unusable."""
+
+
+class EmbeddingSpaceMismatch(EmbeddingError):
+    """The store holds vectors of another model or dimension; `remanence reembed` moves it over."""
+
+
+class ImportFormatError(RemanenceError):
+    """A file to import is not what it claims to be; nothing of it was stored."""
+
+
+class MissingExtra(RemanenceError, ImportError):
+    """An optional dependency is not installed."""

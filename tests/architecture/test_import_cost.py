@@ -1,0 +1,75 @@
+"""`import remanence` is quick and light, measured where nothing is loaded yet."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.tree import PACKAGE
+
+LIMIT_SECONDS = 0.150
+RUNS = 7
+NEVER = {
+    "fastapi",
+    "httpx",
+    "mcp",
+    "rich",
+    "sentence_transformers",
+    "starlette",
+    "tokenizers",
+    "torch",
+    "transformers",
+    "uvicorn",
+}
+
+PROBE = """
+import json, sys, time
+start = time.perf_counter()
+{statement}
+seconds = time.perf_counter() - start
+print(json.dumps([seconds, sorted({{name.partition(".")[0] for name in sys.modules}})]))
+"""
+
+
+def run(statement: str, folder: Path) -> tuple[float, set[str]]:
+    """Seconds and top-level modules of one import in a fresh interpreter, with the package found in `folder`."""
+    result = subprocess.run(
+        [sys.executable, "-c", PROBE.format(statement=statement)],
+        env=os.environ | {"PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    seconds, modules = json.loads(result.stdout)
+    return float(seconds), set(modules)
+
+
+def fastest(statement: str, folder: Path) -> float:
+    """The best of several runs: a busy machine makes an import slower, nothing makes it faster than it is."""
+    return min(run(statement, folder)[0] for _ in range(RUNS))
+
+
+def test_import_is_quick() -> None:
+    assert fastest("import remanence", PACKAGE.parent) < LIMIT_SECONDS
+
+
+def test_import_is_light() -> None:
+    _, modules = run("import remanence", PACKAGE.parent)
+    assert modules & (NEVER | {"numpy", "click", "sqlite3"}) == set()
+
+
+@pytest.mark.parametrize("statement", ["from remanence import Memory", "import remanence.cli"])
+def test_using_it_is_light(statement: str) -> None:
+    _, modules = run(statement, PACKAGE.parent)
+    assert modules & NEVER == set()
+
+
+def test_a_slow_and_heavy_package_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text("import time, rich\ntime.sleep(0.2)\n")
+    assert fastest("import slow", tmp_path) > LIMIT_SECONDS
+    assert "rich" in run("import slow", tmp_path)[1] & NEVER

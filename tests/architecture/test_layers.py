@@ -1,0 +1,74 @@
+"""The layers of the design hold, and the tool that says so would notice if they did not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.tree import PACKAGE, ROOT
+
+
+def lint_imports(directory: Path) -> subprocess.CompletedProcess[str]:
+    code = "import sys; from importlinter.cli import lint_imports_command as c; sys.argv[1:] = ['--no-cache']; c()"
+    return subprocess.run([sys.executable, "-c", code], cwd=directory, capture_output=True, text=True, check=False)
+
+
+def test_the_layers_hold() -> None:
+    result = lint_imports(ROOT)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "0 broken" in result.stdout
+
+
+def layers() -> list[str]:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    return [str(line) for line in next(c for c in contracts if c["id"] == "layers")["layers"]]
+
+
+def layer_names() -> list[str]:
+    return [name for line in layers() for name in line.replace("|", " ").split()]
+
+
+def test_parentheses_stand_only_around_what_does_not_exist_yet() -> None:
+    for name in layer_names():
+        module = name.strip("()")
+        exists = (PACKAGE / module / "__init__.py").is_file() or (PACKAGE / f"{module}.py").is_file()
+        assert exists != name.startswith("("), f"layer {module}: {'drop' if exists else 'add'} the parentheses"
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """An empty package under the project's contracts, with all its packages and all layers that it may ever have."""
+    (tmp_path / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())
+    packages = {source.parent.relative_to(PACKAGE) for source in PACKAGE.rglob("__init__.py")}
+    for package in packages | {Path(name.strip("()")) for name in layer_names()}:
+        (tmp_path / "remanence" / package).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "remanence" / package / "__init__.py").write_text("")
+    return tmp_path
+
+
+def test_an_empty_copy_passes(copy: Path) -> None:
+    result = lint_imports(copy)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+    ("module", "text"),
+    [
+        ("kernels/x.py", "import remanence.stores"),
+        ("core/x.py", "def f():\n    import remanence.kernels"),
+        ("mechanisms/x.py", "import remanence.stores"),
+        ("core/x.py", "import numpy"),
+        ("unknown/__init__.py", ""),
+    ],
+)
+def test_a_violation_breaks_a_contract(copy: Path, module: str, text: str) -> None:
+    path = copy / "remanence" / module
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    result = lint_imports(copy)
+    assert result.returncode != 0
+    assert "BROKEN" in result.stdout or "unknown" in result.stdout
