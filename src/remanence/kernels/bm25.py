@@ -1,0 +1,160 @@
+"""BM25 over postings that grow: a sorted base in arrays, and a small tail that is merged in now and then.
+
+    score(d, q) = sum over terms t of q:  idf(t) * tf(t, d) * (k1 + 1) / (tf(t, d) + k1 * (1 - b + b * |d| / avg))
+    idf(t)      = ln(1 + (N - df(t) + 0.5) / (df(t) + 0.5))
+
+Source: S. Robertson, H. Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009); the idf with
+1 + … inside the logarithm, which is never negative, is Lucene's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int32]
+Floats = NDArray[np.float32]
+
+K1 = 1.2
+B = 0.3
+"""Weaker length normalisation than the usual 0.75: chat turns are short, and long ones say more."""
+
+MAX_TF = 255
+_TAIL_ROWS = 512
+
+
+def idf(rows: int, df: int) -> float:
+    """Inverse document frequency of a term that occurs in `df` of `rows` documents."""
+    return math.log(1 + (rows - df + 0.5) / (df + 0.5))
+
+
+def bm25_naive(documents: Sequence[Sequence[int]], query: Sequence[int], k1: float = K1, b: float = B) -> list[float]:
+    """Scores of all documents, straight from the formula. Term frequencies above `MAX_TF` count as `MAX_TF`."""
+    average = max(sum(map(len, documents)) / max(len(documents), 1), 1e-9)
+    frequencies = [Counter(document) for document in documents]
+    scores = []
+    for document, counts in zip(documents, frequencies, strict=True):
+        total = 0.0
+        for term in dict.fromkeys(query):
+            tf = min(counts[term], MAX_TF)
+            df = sum(term in other for other in frequencies)
+            total += idf(len(documents), df) * tf * (k1 + 1) / (tf + k1 * (1 - b + b * len(document) / average))
+        scores.append(total)
+    return scores
+
+
+class Postings:
+    """Term → (row, frequency) lists over rows 0 … n-1, in the order in which rows were appended."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self._terms = np.zeros(0, np.int32)
+        self._starts = np.zeros(1, np.int64)
+        self._docs = np.zeros(0, np.int32)
+        self._tfs = np.zeros(0, np.uint8)
+        self._base_rows = 0
+        self._tail: dict[int, tuple[list[int], list[int]]] = {}
+        self._tail_entries = 0
+
+    def append(self, terms: Ints, offsets: NDArray[np.int64]) -> None:
+        """Add rows; terms of new row i are `terms[offsets[i]:offsets[i + 1]]`."""
+        count = len(offsets) - 1
+        if self.rows + count - self._base_rows > max(_TAIL_ROWS, self._base_rows // 8):
+            self._merge(terms, offsets)
+        else:
+            for i in range(count):
+                for term, tf in Counter(terms[offsets[i] : offsets[i + 1]].tolist()).items():
+                    docs, tfs = self._tail.setdefault(term, ([], []))
+                    docs.append(self.rows + i)
+                    tfs.append(min(tf, MAX_TF))
+                    self._tail_entries += 1
+        self.rows += count
+
+    def _merge(self, terms: Ints, offsets: NDArray[np.int64]) -> None:
+        lengths = np.diff(offsets)
+        rows = np.repeat(np.arange(self.rows, self.rows + len(lengths), dtype=np.int64), lengths)
+        # One sort of (term, row) pairs packed into 64 bits groups postings and counts frequencies at once.
+        keys = np.sort((terms.astype(np.int64) << 32) | rows)
+        first = np.flatnonzero(np.diff(keys, prepend=-1))
+        tfs = np.minimum(np.diff(first, append=len(keys)), MAX_TF).astype(np.uint8)
+        keys = keys[first]
+        old_keys, old_tfs = self._all_keys()
+        if len(old_keys):
+            keys = np.concatenate([old_keys, keys])
+            tfs = np.concatenate([old_tfs, tfs])
+            order = np.argsort(keys, kind="stable")
+            keys, tfs = keys[order], tfs[order]
+        of_key = (keys >> 32).astype(np.int32)
+        starts = np.flatnonzero(np.diff(of_key, prepend=-1))
+        self._terms = of_key[starts]
+        self._starts = np.append(starts, len(keys))
+        self._docs = (keys & 0xFFFFFFFF).astype(np.int32)
+        self._tfs = tfs
+        self._tail = {}
+        self._tail_entries = 0
+        self._base_rows = self.rows + len(lengths)
+
+    def _all_keys(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+        base = (np.repeat(self._terms.astype(np.int64), np.diff(self._starts)) << 32) | self._docs
+        tail = [(term << 32) | doc for term, (docs, _) in self._tail.items() for doc in docs]
+        tail_tfs = [tf for _, tfs in self._tail.values() for tf in tfs]
+        return (
+            np.concatenate([base, np.array(tail, np.int64)]),
+            np.concatenate([self._tfs, np.array(tail_tfs, np.uint8)]),
+        )
+
+    def of(self, term: int) -> tuple[Ints, NDArray[np.uint8]]:
+        """Rows that hold the term, ascending, and how often each does."""
+        return self.of_many([term])[0]
+
+    def of_many(self, terms: Sequence[int] | Ints) -> list[tuple[Ints, NDArray[np.uint8]]]:
+        """`of` for several terms with one search."""
+        slots, known = self._slots(terms)
+        found = []
+        for term, slot, is_known in zip(np.asarray(terms).tolist(), slots.tolist(), known.tolist(), strict=True):
+            span = slice(int(self._starts[slot]), int(self._starts[slot + 1])) if is_known else slice(0, 0)
+            docs, tfs = self._docs[span], self._tfs[span]
+            if term in self._tail:
+                more_docs, more_tfs = self._tail[term]
+                docs = np.concatenate([docs, np.array(more_docs, np.int32)])
+                tfs = np.concatenate([tfs, np.array(more_tfs, np.uint8)])
+            found.append((docs, tfs))
+        return found
+
+    def df_many(self, terms: Sequence[int] | Ints) -> NDArray[np.int64]:
+        """In how many rows each term occurs."""
+        slots, known = self._slots(terms)
+        counts = np.where(known, self._starts[np.minimum(slots + 1, len(self._starts) - 1)] - self._starts[slots], 0)
+        if self._tail:
+            counts += [len(self._tail[t][0]) if t in self._tail else 0 for t in np.asarray(terms).tolist()]
+        return counts
+
+    def _slots(self, terms: Sequence[int] | Ints) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+        wanted = np.asarray(terms, np.int32)
+        slots = np.searchsorted(self._terms, wanted)
+        known = slots < len(self._terms)
+        known[known] = self._terms[slots[known]] == wanted[known]
+        return slots, known
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held, the tail's Python objects estimated."""
+        tail = 200 * len(self._tail) + 72 * self._tail_entries
+        return self._terms.nbytes + self._starts.nbytes + self._docs.nbytes + self._tfs.nbytes + tail
+
+
+def length_norms(lengths: NDArray[np.floating], k1: float = K1, b: float = B) -> Floats:
+    """k1 * (1 - b + b * |d| / avg) of every document; all that BM25 needs of a document's length."""
+    average = max(float(lengths.mean()), 1e-9) if len(lengths) else 1.0
+    return (k1 * (1 - b + b * lengths / average)).astype(np.float32)
+
+
+def saturate(tfs: NDArray[np.generic], norms: Floats, weight: float, k1: float = K1) -> Floats:
+    """weight * tf * (k1 + 1) / (tf + norm), elementwise: one term's share of the score."""
+    frequencies = tfs.astype(np.float32)
+    share: Floats = frequencies * np.float32(weight * (k1 + 1)) / (frequencies + norms)
+    return share
