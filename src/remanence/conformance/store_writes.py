@@ -1,0 +1,339 @@
+"""Rules S20 to S39: what each writing operation does, except for erasing."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+from remanence.conformance.rules import rule
+from remanence.conformance.stage import ANA, NOW, START, Stage, day, expect, one, put, refused, same
+from remanence.core.errors import Conflict, EmbeddingSpaceMismatch, InvalidInput, NotFound
+from remanence.core.scope import Scope
+from remanence.substrates.records.model import Draft, Edge, Record, Source, Vector, View
+from remanence.substrates.records.operations import (
+    Close,
+    Count,
+    Edges,
+    Embed,
+    Find,
+    Get,
+    History,
+    Link,
+    Operation,
+    Put,
+    Restore,
+    Revise,
+    Scan,
+    Spaces,
+    Touch,
+    Unlink,
+)
+from remanence.substrates.records.port import RecordStore
+
+NOWHERE = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
+
+TEXTS = (
+    "plain", " spaces kept \n", "\x00", "a\x00b", "\ud800", "x\udfff\x00y", "👩‍👩‍👧 emoji", "مرحبا بالعالم",
+    "我搬到卑尔根了", "ฉันย้ายบ้าน",
+    "e\u0301 é", "'; DROP TABLE records; --", "%_\\", "\r\n", "\ufeffbom", "x" * 100_000,
+)  # fmt: skip
+"""Texts that come back as they were."""
+
+
+@rule("S20")
+def put_fills_in_what_is_left_out(stage: Stage) -> None:
+    """Put gives id, version 1 and system time; event_at defaults to it and valid_from to event_at."""
+    store = stage.store()
+    written = one(store, Put(Draft("x")))
+    record = _newest(store, written.id)
+    same((written.version, written.recorded_at), (1, START), "what Put answered")
+    wanted = Record(
+        id=written.id, version=1, kind="turn", text="x", scope=ANA, event_at=START, zone=None, valid_from=START,
+        valid_to=None, recorded_at=START, closed_at=None, ended_at=None, speaker=None, role=None, language=None,
+        sources=(), meta={}, terms=(), state="generated",
+    )  # fmt: skip
+    same(record, wanted, "a record of nothing but text")
+    record = _newest(store, put(store, "x", event_at=day(-3)))
+    same((record.event_at, record.valid_from), (day(-3), day(-3)), "valid_from where only event_at is given")
+    record = _newest(store, put(store, "x", event_at=day(-3), valid_from=day(-9), valid_to=day(-5)))
+    same((record.event_at, record.valid_from, record.valid_to), (day(-3), day(-9), day(-5)), "times that are given")
+    for late in ({"valid_to": START - timedelta(days=1)}, {"event_at": day(3), "valid_to": day(3)}):
+        refused(store, [Put(Draft("x", **late))], InvalidInput, "validity that ends before it begins")  # type: ignore[arg-type]
+
+
+@rule("S21")
+def content_comes_back_exactly(stage: Stage) -> None:
+    """Text, people, metadata and terms come back exactly, NULs and lone surrogates included; times in UTC."""
+    store = stage.store()
+    for text in TEXTS:
+        record = _newest(store, put(store, text, speaker=text, role=text, zone=text, language=text, meta={"k": text}))
+        got = (record.text, record.speaker, record.role, record.zone, record.language, record.meta)
+        same(got, (text, text, text, text, text, {"k": text}), "strings")
+    meta = {"list": [1, 2.5, None, True, "x"], "deep": {"a": {"b": []}}, "": 0, "big": 2**70, "tuple": (1, 2)}
+    id = put(store, "x", meta=meta, terms=("b", "a", "b"), state="frozen", kind="fact_2")
+    record = _newest(store, id)
+    same(record.meta, {**meta, "tuple": [1, 2]}, "metadata")
+    same((record.terms, record.state, record.kind), (("b", "a", "b"), "frozen", "fact_2"), "terms, state and kind")
+    record.meta["list"].append("changed by the caller")
+    same(_newest(store, id).meta["list"], [1, 2.5, None, True, "x"], "metadata after a caller changed an answer")
+    oslo = timezone(timedelta(hours=2))
+    for moment in (datetime(2026, 5, 1, 1, 30, 0, 123456, oslo), datetime.min.replace(tzinfo=UTC), _LATEST):
+        record = _newest(store, put(store, "x", event_at=moment, valid_from=moment))
+        same((record.event_at, record.event_at.tzinfo), (moment, UTC), "event_at")
+
+
+@rule("S22")
+def given_ids_are_kept_and_must_be_new(stage: Stage) -> None:
+    """A draft's own id is kept, and refused with Conflict when any scope has used it."""
+    store = stage.store()
+    same(put(store, "moved in", id=NOWHERE), NOWHERE, "an id that was given")
+    same(_newest(store, NOWHERE).text, "moved in", "the record under it")
+    for scope in (ANA, Scope(user_id="bob")):
+        refused(store, [Put(Draft("again", id=NOWHERE))], Conflict, "an id given twice", scope)
+    same(one(store, Count(NOW)), 1, "records after the refusals")
+
+
+@rule("S23")
+def sources_must_exist(stage: Stage) -> None:
+    """A derived record rests on records that are there and covered; others are NotFound."""
+    store = stage.store()
+    raw = put(store, "raw")
+    fact = put(store, "fact", sources=(Source(raw, 0, 3), Source(raw, 1, 2)))
+    same(_newest(store, fact).sources, (Source(raw, 0, 3), Source(raw, 1, 2)), "sources")
+    one(store, Close(raw))
+    put(store, "a closed record is still a source", sources=(Source(raw, 0, 3),))
+    missing = Draft("x", sources=(Source(raw, 0, 3), Source(NOWHERE, 0, 1)))
+    refused(store, [Put(missing), Revise(fact, missing)], NotFound, "a source that does not exist")
+
+
+@rule("S24")
+def revise_never_overwrites(stage: Stage) -> None:
+    """Revise closes the old version and opens a new one; the old one stays as it was, and its validity ends where the
+    new one's begins."""
+    store = stage.store()
+    id = put(store, "old", valid_from=day(-10), meta={"a": 1}, terms=("old",), speaker="Ana")
+    (first,) = one(store, History(id))
+    written = one(store, Revise(id, Draft("new", valid_from=day(-2))))
+    old, new = one(store, History(id))
+    same((written.id, written.version, written.recorded_at), (id, 2, new.recorded_at), "what Revise answered")
+    same((old.text, old.meta, old.terms, old.valid_from, old.valid_to, old.recorded_at, old.speaker),
+         (first.text, {"a": 1}, ("old",), day(-10), None, first.recorded_at, "Ana"), "the old version")  # fmt: skip
+    same((old.closed_at, old.ended_at), (new.recorded_at, day(-2)), "closing of the old version")
+    same((new.text, new.version, new.meta, new.closed_at, new.ended_at), ("new", 2, {}, None, None), "the new version")
+    same([_seen(store, id, as_of=day(-5)), _seen(store, id, as_of=day(-2)), _seen(store, id)],
+         ["old", "new", "new"], "as of then, and now")  # fmt: skip
+    same(_seen(store, id, known_at=first.recorded_at), "old", "as known before the revision")
+    id = put(store, "a", event_at=day(-8))
+    one(store, Revise(id, Draft("b", event_at=day(-4))))
+    one(store, Revise(id, Draft("c")))
+    a, b, c = one(store, History(id))
+    same((a.ended_at, b.valid_from, b.ended_at), (day(-4), day(-4), c.recorded_at), "ends without valid_from")
+
+
+@rule("S25")
+def a_revision_from_before_the_beginning_corrects(stage: Stage) -> None:
+    """A revision whose validity begins no later than the old version's retracts the old one altogether."""
+    for start in (day(-10), day(-11)):
+        store = stage.store()
+        id = put(store, "wrong", valid_from=day(-10))
+        one(store, Revise(id, Draft("right", valid_from=start)))
+        same(one(store, History(id))[0].ended_at, day(-10), "ended_at of a version that was never true")
+        same([_seen(store, id, as_of=day(-10)), _seen(store, id)], ["right", "right"], "after the correction")
+        same(_seen(store, id, as_of=day(-10), known_at=START), "wrong", "what was believed before the correction")
+
+
+@rule("S26")
+def identity_and_scope_never_change(stage: Stage) -> None:
+    """Revise ignores the draft's id and scope."""
+    store = stage.store()
+    home = Scope(user_id="ana", run_id="r")
+    id = put(store, "x", home)
+    same(one(store, Revise(id, Draft("y", id=NOWHERE, scope=Scope(user_id="bob")))).id, id, "id of a revision")
+    same({version.scope for version in one(store, History(id))}, {home}, "scopes of the versions")
+    refused(store, [History(NOWHERE)], NotFound, "the id in the draft")
+
+
+@rule("S27")
+def no_update_is_lost(stage: Stage) -> None:
+    """Revise, Close and Restore refuse with Conflict when the version is not the one the caller has seen."""
+    store = stage.store()
+    id = put(store, "1")
+    one(store, Revise(id, Draft("2"), expected_version=1))
+    stale: list[Operation] = [
+        Revise(id, Draft("3"), expected_version=1),
+        Revise(id, Draft("3"), expected_version=3),
+        Close(id, expected_version=1),
+        Restore(id, 1, expected_version=1),
+    ]
+    refused(store, stale, Conflict, "a version that is not current")
+    same([version.text for version in one(store, History(id))], ["1", "2"], "versions after the refusals")
+    one(store, Close(id, expected_version=2))
+    one(store, Restore(id, 1, expected_version=2))
+    same(one(store, Close(id, expected_version=3)).version, 3, "version that was closed")
+
+
+@rule("S28")
+def what_is_not_open_cannot_be_changed(stage: Stage) -> None:
+    """Revise and Close of an unknown or closed record, Restore of an unknown record or version: NotFound."""
+    store = stage.store()
+    id = put(store, "x")
+    one(store, Close(id))
+    closed: list[Operation] = [Revise(id, Draft("y")), Close(id), Revise(id, Draft("y"), expected_version=1)]
+    refused(store, closed, NotFound, "a closed record")
+    unknown: list[Operation] = [Revise(NOWHERE, Draft("y")), Close(NOWHERE), Restore(NOWHERE, 1), History(NOWHERE)]
+    refused(store, unknown, NotFound, "an unknown record")
+    refused(store, [Restore(id, 2), Restore(id, 0)], NotFound, "an unknown version")
+
+
+@rule("S29")
+def close_ends_or_retracts(stage: Stage) -> None:
+    """Close without a time retracts a record for all event times; with a time it ends there, never before it began."""
+    store = stage.store()
+    ended, retracted, early = (put(store, name, valid_from=day(-10)) for name in ("ended", "retracted", "early"))
+    answers = [one(store, Close(ended, at=day(-4))), one(store, Close(retracted)), one(store, Close(early, day(-20)))]
+    versions = [one(store, History(id))[0] for id in (ended, retracted, early)]
+    same([version.ended_at for version in versions], [day(-4), day(-10), day(-10)], "ended_at")
+    got = [(answer.id, answer.version, answer.recorded_at) for answer in answers]
+    same(got, [(version.id, 1, version.closed_at) for version in versions], "what Close answered")
+    seen = [(_seen(store, id, as_of=day(-5)), _seen(store, id, as_of=day(-4)), _seen(store, id))
+            for id in (ended, retracted, early)]  # fmt: skip
+    same(seen, [("ended", None, None), (None, None, None), (None, None, None)], "as of before, then, and now")
+    later = put(store, "until tomorrow", valid_from=day(-10))
+    one(store, Close(later, at=day(400)))
+    same([_seen(store, later), _seen(store, later, as_of=day(400))], ["until tomorrow", None], "an end that lies ahead")
+    same(_seen(store, ended, known_at=START), "ended", "as known before it was closed")
+    same(_seen(store, ended, known_at=day(-1)), None, "as known before it was recorded")
+
+
+@rule("S30")
+def restore_writes_the_earlier_version_anew(stage: Stage) -> None:
+    """Restore writes a new version with content, validity and vectors of an earlier one; an open one is retracted."""
+    store = stage.store()
+    raw = put(store, "raw")
+    vector = Vector("space", b"\x01\x02", 0.5)
+    id = put(store, "1", valid_from=day(-10), valid_to=day(500), event_at=day(-9), zone="Europe/Oslo", speaker="Ana",
+             role="user", language="en", sources=(Source(raw, 0, 1),), meta={"a": 1}, terms=("a",), vector=vector,
+             state="activated", kind="fact")  # fmt: skip
+    one(store, Revise(id, Draft("2", valid_from=day(-5))))
+    written = one(store, Restore(id, 1))
+    first, second, third = one(store, History(id))
+    same((written.version, written.recorded_at), (3, third.recorded_at), "what Restore answered")
+    same((second.closed_at, second.ended_at), (third.recorded_at, day(-5)), "closing of the open version")
+    for name in ("text", "kind", "event_at", "zone", "valid_from", "valid_to", "speaker", "role", "language", "sources",
+                 "meta", "terms", "state", "scope"):  # fmt: skip
+        same(getattr(third, name), getattr(first, name), f"{name} of the restored version")
+    same((third.closed_at, third.ended_at), (None, None), "the restored version is open")
+    columns = one(store, Scan(space="space"))
+    expect(columns.vectors is not None, "no vectors after a restore")
+    same(columns.vectors[columns.ids.index(id) :].tolist(), [[1, 2], [0, 0], [1, 2]], "vectors of the three versions")
+    one(store, Close(id))
+    one(store, Restore(id, 2))
+    same((_seen(store, id), one(store, History(id))[-1].version), ("2", 4), "a closed record, restored")
+    one(store, Restore(id, 4))
+    same([version.text for version in one(store, History(id))], ["1", "2", "1", "2", "2"], "the open version, restored")
+
+
+@rule("S31")
+def links(stage: Stage) -> None:
+    """Link adds an edge or replaces its weight, Unlink removes it; they answer whether anything changed."""
+    store = stage.store()
+    a, b = put(store, "a"), put(store, "b")
+    got = [
+        one(store, operation)
+        for operation in (
+            Link(Edge(a, b, "t")), Link(Edge(a, b, "t")), Link(Edge(a, b, "t", 0.5)), Link(Edge(b, a, "t")),
+            Link(Edge(a, b, "u")), Unlink(Edge(b, a, "t", 7.0)), Unlink(Edge(b, a, "t")), Unlink(Edge(a, a, "t")),
+            Unlink(Edge(NOWHERE, a, "t")), Link(Edge(a, a, "self")),
+        )
+    ]  # fmt: skip
+    same(got, [True, False, True, True, True, True, False, False, False, True], "what Link and Unlink answered")
+    wanted = sorted([Edge(a, a, "self"), Edge(a, b, "t", 0.5), Edge(a, b, "u")])
+    same(one(store, Edges()), tuple(wanted), "edges")
+    refused(store, [Link(Edge(a, NOWHERE, "t")), Link(Edge(NOWHERE, a, "t"))], NotFound, "a link to nothing")
+    one(store, Close(b))
+    same(one(store, Edges()), tuple(wanted), "edges of a closed record stay")
+    expect(one(store, Link(Edge(a, b, "v"))), "a closed record cannot be linked")
+
+
+@rule("S32")
+def embed(stage: Stage) -> None:
+    """Embed attaches or replaces one version's vector in one space, answers False where there is no such version, and
+    shows in Scan as a late vector."""
+    store = stage.store()
+    first = Vector("space", b"\x01\x02", 0.5)
+    id, other = put(store, "1"), put(store, "other", vector=first)
+    seq = one(store, Scan()).seq
+    answers = [
+        one(store, Embed(*arguments))
+        for arguments in ((id, 1, first), (id, 1, Vector("space", b"\x03\xfc", 2.0)), (id, 2, first),
+                          (NOWHERE, 1, first), (id, 1, Vector("narrow", b"\x07", 1.0)), (other, 1, first))
+    ]  # fmt: skip
+    same(answers, [True, True, False, False, True, True], "what Embed answered")
+    columns = one(store, Scan(after=seq, space="space"))
+    same(columns.embedded, [(id, 1, b"\x03\xfc", 2.0), (other, 1, b"\x01\x02", 0.5)], "late vectors")
+    same((columns.ids, columns.seq), ([], seq), "rows and position after late vectors")
+    same(one(store, Scan(after=seq, space="space", vectors_after=columns.vectors_seq)).embedded, [], "nothing new")
+    same(one(store, Scan(after=seq, space="narrow")).embedded, [(id, 1, b"\x07", 1.0)], "late vectors elsewhere")
+    same(one(store, Scan(after=seq)).embedded, [], "late vectors when no space is asked for")
+    columns = one(store, Scan(space="space"))
+    same((columns.vectors.tolist(), columns.scales.tolist()), ([[3, -4], [1, 2]], [2.0, 0.5]), "vectors by row")
+    same(one(store, Spaces()), (("narrow", 1), ("space", 2)), "spaces")
+    one(store, Revise(id, Draft("2")))
+    same(one(store, Embed(id, 1, Vector("space", b"\x09\x09", 1.0))), True, "a closed version can be embedded")
+
+
+@rule("S33")
+def spaces_do_not_mix(stage: Stage) -> None:
+    """A vector of another dimension than its space holds is refused and the way out is named."""
+    store = stage.store()
+    id = put(store, "x", vector=Vector("space", b"\x01\x02", 0.5))
+    wrong = Vector("space", b"\x01\x02\x03", 0.5)
+    operations: list[Operation] = [
+        Put(Draft("y", vector=wrong)),
+        Revise(id, Draft("y", vector=wrong)),
+        Embed(id, 1, wrong),
+    ]
+    refused(store, operations, EmbeddingSpaceMismatch, "a vector of another dimension")
+    try:
+        one(store, Embed(id, 1, wrong))
+    except EmbeddingSpaceMismatch as error:
+        expect("remanence reembed" in str(error) and "space" in str(error), f"the message names no way out: {error}")
+    same(one(store, Embed(id, 1, Vector("other", b"\x01\x02\x03", 0.5))), True, "another space beside it")
+
+
+@rule("S34")
+def touch(stage: Stage) -> None:
+    """Touch counts a use of each covered record and sets strength or utility when given; unknown ids are skipped."""
+    store = stage.store()
+    a, b = put(store, "a"), put(store, "b")
+    one(store, Revise(a, Draft("a2")))
+    position = store.position()
+    answers = [
+        one(store, Touch((a, NOWHERE, b), day(3))),
+        one(store, Touch((a, a), day(2), strength=2.5)),
+        one(store, Touch((a,), day(1), utility=-1.0)),
+        one(store, Touch((), day(1))),
+        one(store, Touch((NOWHERE,), day(1))),
+    ]
+    same(answers, [2, 1, 1, 0, 0], "records touched")
+    for record in one(store, History(a)):
+        got = (record.hits, record.last_hit, record.strength, record.utility)
+        same(got, (3, day(3), 2.5, -1.0), f"counters seen on version {record.version}")
+    record = one(store, History(b))[0]
+    same((record.hits, record.last_hit, record.strength, record.utility), (1, day(3), 1.0, 0.0), "counters of another")
+    same(store.position(), position, "position after touching")
+    same(one(store, Find(NOW, where={"id": a}))[0].hits, 3, "counters in Find")
+
+
+_LATEST = datetime.max.replace(tzinfo=UTC)
+
+
+def _newest(store: RecordStore, id: str) -> Record:
+    record: Record = one(store, History(id))[-1]
+    return record
+
+
+def _seen(
+    store: RecordStore, id: str, *, as_of: datetime | None = None, known_at: datetime | None = None
+) -> str | None:
+    (record,) = one(store, Get((id,), View(NOW.now, as_of, known_at)))
+    return None if record is None else record.text

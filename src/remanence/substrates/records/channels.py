@@ -1,0 +1,161 @@
+"""Scores of a scope's rows for one query, channel by channel. Record mechanisms mix these as their papers say.
+
+Arrays marked [n + 1] have one entry more than the index has rows: row -1, "no neighbour", scores 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from remanence.kernels.bm25 import K1, idf, length_norms, saturate
+from remanence.kernels.dense import scan
+from remanence.kernels.quantize import quantize
+from remanence.substrates.records.scope_index import WINDOW, ScopeIndex
+
+Floats = NDArray[np.float32]
+Rows = NDArray[np.intp]
+Postings = tuple[NDArray[np.int32], NDArray[np.uint8]]
+Around = Mapping[int, Rows]
+"""Rows at each distance, from `ScopeIndex.neighbours`."""
+
+
+def postings_of(index: ScopeIndex, terms: Sequence[str]) -> list[Postings]:
+    """Postings of each distinct term that occurs in the scope; terms that do not are left out."""
+    integers = [term for term in index.lookup(tuple(dict.fromkeys(terms))) if term is not None]
+    return [found for found in index.postings.of_many(integers) if len(found[0])]
+
+
+def lexical(index: ScopeIndex, postings: Sequence[Postings]) -> Floats:
+    """BM25 of every row, [n + 1]."""
+    scores = np.zeros(len(index) + 1, np.float32)
+    norms = index.norms
+    for docs, tfs in postings:
+        scores[docs] += saturate(tfs, norms[docs], idf(len(index), len(docs)))
+    return scores
+
+
+def lexical_of(index: ScopeIndex, postings: Sequence[Postings], rows: Rows) -> Floats:
+    """BM25 of the given rows only, [len(rows)]: for words so frequent that walking their postings would be slow."""
+    scores = np.zeros(len(rows), np.float32)
+    norms = index.norms[rows]
+    for docs, tfs in postings:
+        at = np.minimum(np.searchsorted(docs, rows), len(docs) - 1)
+        scores += saturate(np.where(docs[at] == rows, tfs[at], 0), norms, idf(len(index), len(docs)))
+    return scores
+
+
+def lexical_ceiling(index: ScopeIndex, terms: Sequence[str], found: Sequence[Postings]) -> float:
+    """What BM25 would give a row that says every term many times: puts scores of different queries on one scale.
+
+    Terms that occur nowhere count fully: a query about something never mentioned cannot score high.
+    """
+    absent = len(set(terms)) - len(found)
+    weights = [idf(len(index), len(docs)) for docs, _ in found] + [idf(len(index), 0)] * absent
+    return max(sum(weights) * (K1 + 1), 1e-9)
+
+
+def lexical_window(index: ScopeIndex, postings: Sequence[Postings], around: Around) -> Floats:
+    """BM25 of each row taken together with its neighbours as one document: frequencies and lengths add up."""
+    lengths = np.append(index.lengths, np.float32(0))
+    norms = length_norms(_windowed(lengths, around))
+    scores = np.zeros(len(around[0]), np.float32)
+    frequency = np.zeros(len(index) + 1, np.float32)
+    for docs, tfs in postings:
+        frequency[docs] = tfs
+        scores += saturate(_windowed(frequency, around), norms, idf(len(index), len(docs)))
+        frequency[docs] = 0
+    return scores
+
+
+def session_lexical(index: ScopeIndex, postings: Sequence[Postings]) -> Floats:
+    """BM25 of every session taken as one document, as a share of what the terms could reach, [sessions]."""
+    # Sessions differ in length by what was said, not by padding: half of the usual length normalisation.
+    norms = length_norms(index.session_lengths, k1=2.0, b=0.5)
+    scores = np.zeros(index.sessions, np.float32)
+    ceiling = 0.0
+    for docs, tfs in postings:
+        counts = np.bincount(index.session[docs], tfs, minlength=index.sessions).astype(np.float32)
+        weight = idf(index.sessions, int(np.count_nonzero(counts)))
+        scores += saturate(counts, norms, weight, k1=2.0)
+        ceiling += weight * 3.0
+    return scores / np.float32(max(ceiling, 1e-9))
+
+
+def related_lexical(
+    index: ScopeIndex, terms: Sequence[str], related: Callable[[str], Sequence[tuple[str, float]]]
+) -> Floats:
+    """Rows that say not the query's words but related ones, [n + 1]: sum over the query's terms of idf times the
+    greatest relatedness of a term in the row, where the row lacks the query's term itself."""
+    scores = np.zeros(len(index) + 1, np.float32)
+    best = np.zeros(len(index) + 1, np.float32)
+    near = [related(term)[::-1] for term in terms]
+    # One look-up for all: the query's own terms first, then the related ones of each.
+    words = (*terms, *(word for pairs in near for word, _ in pairs))
+    found = iter(_docs_of(index, words))
+    own = [next(found) for _ in terms]
+    for docs, pairs in zip(own, near, strict=True):
+        touched = [next(found) for _ in pairs]
+        # Least related first, so that a row that says several related words keeps the most related one.
+        for rows, (_, similarity) in zip(touched, pairs, strict=True):
+            best[rows] = similarity
+        best[docs] = 0
+        rows = np.concatenate([docs, *touched])
+        # A row may be listed twice; assignment through an index counts it once.
+        scores[rows] += best[rows] * np.float32(idf(len(index), len(docs)))
+        best[rows] = 0
+    return scores
+
+
+def _docs_of(index: ScopeIndex, words: Sequence[str]) -> list[NDArray[np.int32]]:
+    integers = [-1 if integer is None else integer for integer in index.lookup(tuple(words))]
+    return [docs for docs, _ in index.postings.of_many(integers)]
+
+
+def bridge(
+    index: ScopeIndex, seeds: Rows, weights: NDArray[np.floating], known: Sequence[int | None], terms: int = 12
+) -> Floats:
+    """BM25 for the rare words of the rows found first, as a share of what they could reach, [n + 1].
+
+    The relevance model RM3 (N. Abdul-Jaleel et al., "UMass at TREC 2004") with idf in the choice of terms: what a
+    first hop says leads to the second. `known` are the integers of the query's own terms, which are left out.
+    """
+    spoken = [index.terms_of(row) for row in seeds.tolist()]
+    said = np.concatenate([np.zeros(0, np.int32), *spoken])
+    shares = np.concatenate([[], *(np.full(len(t), w / max(len(t), 1)) for t, w in zip(spoken, weights, strict=True))])
+    distinct, place = np.unique(said, return_inverse=True)
+    gains = np.bincount(place, shares, minlength=len(distinct))
+    dfs = index.postings.df_many(distinct)
+    # A word said once leads nowhere; one said all the time leads everywhere.
+    fit = (dfs > 1) & (dfs <= max(len(index) // 20, 2)) & ~np.isin(distinct, [term for term in known if term is not None])
+    gains *= np.where(fit, np.log(1 + (len(index) - dfs + 0.5) / (dfs + 0.5)), 0.0)
+    chosen = np.lexsort((distinct, -gains))[:terms]
+    chosen = chosen[gains[chosen] > 0]
+    ceiling = float(gains[chosen].sum()) * (K1 + 1)
+    scores = np.zeros(len(index) + 1, np.float32)
+    for (docs, tfs), gain in zip(index.postings.of_many(distinct[chosen]), gains[chosen].tolist(), strict=True):
+        scores[docs] += saturate(tfs, index.norms[docs], gain / ceiling)
+    return scores
+
+
+def dense(index: ScopeIndex, query: NDArray[np.float32]) -> Floats:
+    """Cosine of every row's vector with the query vector [dim], [n + 1]; 0 where a row has no vector."""
+    codes, scales = quantize(query[None, :])
+    scores = np.zeros(len(index) + 1, np.float32)
+    scores[:-1] = scan(index.codes, index.scales, codes[0], float(scales[0]))
+    return scores
+
+
+def dense_window(index: ScopeIndex, scores: Floats, around: Around) -> Floats:
+    """Cosine of the query with the weighted sum of each row's vector and its neighbours'. No second scan: the query's
+    product with a sum is the sum of its products (`scores`, from `dense`)."""
+    return _windowed(scores, around) / index.window_norms[around[0]]
+
+
+def _windowed(values: Floats, around: Around) -> Floats:
+    total = np.zeros(len(around[0]), np.float32)
+    for distance, rows in around.items():
+        total += values[rows] * np.float32(WINDOW[distance])
+    return total

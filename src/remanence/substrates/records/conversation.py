@@ -1,0 +1,154 @@
+"""What conversation adds to retrieval: marked token streams, questions taken apart, who speaks, and when."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from remanence.core.clock import to_micros
+from remanence.kernels.analyzer import Analyzer, is_stopword
+from remanence.kernels.dense import top
+from remanence.kernels.timex import asks_for_time, mentions_time, resolve
+from remanence.substrates.records.channels import Floats, Rows
+from remanence.substrates.records.scope_index import ASKS, DATED, ScopeIndex
+
+_QUESTION_MARKS = ("?", "？", "؟", ";")  # noqa: RUF001 - full-width, Arabic and Greek question marks are meant
+_FIRST_PERSON = re.compile(r"\b(i|me|my|mine|we|our|i'm|i've|i'd)\b", re.IGNORECASE)
+_PRESENT = re.compile(
+    r"\b(current(ly)?|now|latest|(most )?recent(ly)?|so far|still|these days|today|my|how (many|much|often|long)"
+    r"|(do|does|am|is|are|have|has) (i|my|we|our|you))\b|现在|目前|如今|最近|最新",
+    re.IGNORECASE,
+)
+_CONTENDERS = 3
+_SAME_MATTER = 0.72
+"""Cosine from which two turns are taken to speak of the same thing."""
+_WITHIN_REACH = 2.0
+"""Logits by which an older turn may lead and still be overtaken."""
+_WEEK = timedelta(days=7) // timedelta(microseconds=1)
+
+
+def token_streams(texts: Sequence[str], analyzer: Analyzer) -> list[tuple[str, ...]]:
+    """The terms of each text in order, with the markers that an index reads back (`ASKS`, `DATED`)."""
+    streams = []
+    for text, terms in zip(texts, analyzer.terms_many(texts), strict=True):
+        if text.rstrip()[-1:] in _QUESTION_MARKS:
+            terms.append(ASKS)
+        if mentions_time(text):
+            terms.append(DATED)
+        streams.append(tuple(terms))
+    return streams
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question, taken apart against a scope."""
+
+    terms: tuple[str, ...]
+    """What to look for: its words without stop words and speakers' names, unless nothing else is left."""
+    stops: tuple[str, ...]
+    """Its stop words."""
+    speakers: tuple[int, ...]
+    """Codes of the speakers that it names."""
+    about_user: bool
+    """Whether it speaks in the first person."""
+    asks_when: bool
+    asks_present: bool
+    """Whether it asks how things stand, rather than what happened."""
+    spans: tuple[tuple[int, int], ...]
+    """Times that it mentions, in microseconds, half-open."""
+
+
+def take_apart(text: str, index: ScopeIndex, analyzer: Analyzer, now: datetime) -> Question:
+    """Which words to look for, whom and which times a question is about. Relative times count from `now`."""
+    terms = list(dict.fromkeys(analyzer.terms(text)))
+    mentioned: set[str] = set()
+    speakers = []
+    for code, name in enumerate(index.speakers):
+        called = speaker_terms(name, analyzer)
+        if not called.isdisjoint(terms):
+            speakers.append(code)
+            mentioned |= called
+    words = [term for term in terms if not is_stopword(term)]
+    wanted = [term for term in words if term not in mentioned] or words or terms
+    return Question(
+        terms=tuple(wanted),
+        stops=tuple(term for term in terms if is_stopword(term) and term not in wanted),
+        speakers=tuple(speakers),
+        about_user=_FIRST_PERSON.search(text) is not None,
+        asks_when=asks_for_time(text),
+        asks_present=_PRESENT.search(text) is not None,
+        spans=tuple((to_micros(span.start), to_micros(span.end)) for span in resolve(text, now)),
+    )
+
+
+@lru_cache(maxsize=4096)
+def speaker_terms(name: str, analyzer: Analyzer) -> frozenset[str]:
+    """The words by which a speaker is called in a question."""
+    return frozenset(term for term in analyzer.terms(name) if not is_stopword(term))
+
+
+def candidates(
+    index: ScopeIndex, words: Floats, meaning: Floats, visible: NDArray[np.bool_] | None, *, whole: int, pool: int
+) -> Rows:
+    """Rows worth a closer look, ascending: all visible ones of a scope of up to `whole` rows, else the `pool` best by
+    words [n + 1] and by meaning [n + 1], and their neighbours."""
+    if len(index) <= whole:
+        return np.arange(len(index)) if visible is None else np.flatnonzero(visible)
+    matched = np.flatnonzero(words[:-1])
+    best = np.concatenate([matched[top(words[matched], pool)], top(meaning[:-1], pool)])
+    rows = np.unique(np.concatenate(list(index.neighbours(best).values())))
+    rows = rows[rows >= 0]
+    return rows if visible is None else rows[visible[rows]]
+
+
+def current_first(index: ScopeIndex, rows: Rows, logits: NDArray[np.float64], question: Question) -> list[int]:
+    """The order in which to show the best rows (given best first): what is asked in the present tense is answered by
+    the newer of two statements on the same matter.
+
+    Only among the first three, by the same speaker, from different sessions and nearly equal in score: an update says
+    again what it replaces. Measured on the knowledge-update questions of LongMemEval, see docs/design/recall.md.
+    """
+    order: list[int] = []
+    contenders = min(_CONTENDERS, len(rows)) if question.asks_present else 0
+    vectors = index.codes[rows[:contenders]].astype(np.float32) * index.scales[rows[:contenders], None]
+    for newer in range(contenders):
+        place = len(order)
+        for at, older in enumerate(order):
+            if (
+                index.event_at[rows[newer]] > index.event_at[rows[older]]
+                and index.speaker[rows[newer]] == index.speaker[rows[older]]
+                and index.session[rows[newer]] != index.session[rows[older]]
+                and logits[older] - logits[newer] <= _WITHIN_REACH
+                and float(vectors[newer] @ vectors[older]) >= _SAME_MATTER
+            ):
+                place = at
+                break
+        order.insert(place, newer)
+    return order + list(range(contenders, len(rows)))
+
+
+def speaker_match(index: ScopeIndex, question: Question, rows: Rows) -> Floats:
+    """1 where a row is by whom the question is about, -1 where it is by somebody else, 0 if it names nobody."""
+    if question.speakers and len(question.speakers) < len(index.speakers):
+        match = np.isin(index.speaker[rows], question.speakers)
+    elif question.about_user and not question.speakers and index.is_user[rows].any():
+        match = index.is_user[rows]
+    else:
+        return np.zeros(len(rows), np.float32)
+    return np.where(match, np.float32(1), np.float32(-1))
+
+
+def time_match(event_at: NDArray[np.int64], spans: Sequence[tuple[int, int]]) -> Floats:
+    """How near each event is to the nearest mentioned span: 1 within it, then exp(-weeks away); 0 without spans."""
+    best = np.zeros(len(event_at), np.float32)
+    for start, end in spans:
+        # In floating point, since open spans reach to the ends of the calendar.
+        away = np.maximum(np.maximum(float(start) - event_at, event_at - float(end)), 0.0)
+        best = np.maximum(best, np.exp(-away / _WEEK).astype(np.float32))
+    return best

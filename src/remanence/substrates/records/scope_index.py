@@ -1,0 +1,449 @@
+"""The in-process view of one scope: all of its versions as columns, postings and vectors, kept up by the journal.
+
+An index is derived data: it is loaded from the store at first use, moved forward by the journal before each read,
+started over after an erasure, and thrown away when the cache is over its budget of bytes.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from remanence.core.scope import Scope
+from remanence.kernels.bm25 import Postings, length_norms
+from remanence.kernels.growing import Growing
+from remanence.kernels.sequence_links import SessionLinks
+from remanence.substrates.records.model import View
+from remanence.substrates.records.operations import NEVER, Columns, Lookup, Scan
+from remanence.substrates.records.port import RecordStore
+
+MARK = "\ue000"
+"""First character of marker terms, which no analyzer yields: properties of a text that travel in its token stream."""
+ASKS = MARK + "asks"
+"""The text ends with a question mark."""
+DATED = MARK + "dated"
+"""The text holds an expression of time."""
+SELF = MARK + "self"
+"""The speaker speaks of himself or herself."""
+MARKERS = (ASKS, DATED, SELF)
+
+WINDOW = {0: 1.0, -1: 0.6, 1: 0.6, -2: 0.3, 2: 0.3}
+"""Weights of a turn and its neighbours in the window around it."""
+_CHUNK = 4096
+_MAX_INTEGERS = 100_000
+
+
+class ScopeIndex:
+    """Columns of every version in a scope, closed ones included; row numbers are stable until an erasure.
+
+    Row -1 stands for "no neighbour". Hold `lock` while reading more than one attribute.
+    """
+
+    def __init__(self, store: RecordStore, scope: Scope, space: str | None, dim: int) -> None:
+        self.scope = scope
+        self.space = space
+        self.dim = dim
+        self.lock = threading.RLock()
+        self._store = store
+        self._clear()
+
+    def _clear(self) -> None:
+        self.seq = 0
+        self.vectors_seq = 0
+        self.ids: list[str] = []
+        self.speakers: list[str] = []
+        self.postings = Postings()
+        self._links = SessionLinks()
+        self._span = (0, 0)
+        self._groups: dict[tuple[Scope, str], int] = {}
+        self._speaker_codes: dict[str, int] = {}
+        self._latest: dict[str, int] | None = None
+        self._markers: dict[str, int] = {}
+        self._version: Growing[np.int32] = Growing(np.int32)
+        self._older: Growing[np.int32] = Growing(np.int32)
+        self._session: Growing[np.int32] = Growing(np.int32)
+        self._previous: Growing[np.int32] = Growing(np.int32)
+        self._next: Growing[np.int32] = Growing(np.int32)
+        self._speaker: Growing[np.int32] = Growing(np.int32)
+        self._is_user: Growing[np.bool_] = Growing(np.bool_)
+        self._is_turn: Growing[np.bool_] = Growing(np.bool_)
+        self._flags: Growing[np.uint8] = Growing(np.uint8)
+        self._lengths: Growing[np.float32] = Growing(np.float32)
+        self._scales: Growing[np.float32] = Growing(np.float32)
+        self._codes: Growing[np.int8] = Growing(np.int8, self.dim)
+        self._window: Growing[np.float32] = Growing(np.float32)
+        self._stale: list[NDArray[np.intp]] = []
+        self._terms: Growing[np.int32] = Growing(np.int32)
+        self._ends: Growing[np.int64] = Growing(np.int64)
+        self._integers: dict[str, int] = {}
+        self._times: Growing[np.int64] = Growing(np.int64, 6)
+        self._norms: NDArray[np.float32] | None = None
+        self._session_lengths: NDArray[np.float32] | None = None
+        self._visible: tuple[tuple[int, int | None, int | None], int, NDArray[np.bool_] | None] | None = None
+
+    # Columns, [n] each unless said otherwise.
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def version(self) -> NDArray[np.int32]:
+        """Version numbers."""
+        return self._version.view
+
+    @property
+    def session(self) -> NDArray[np.int32]:
+        """Session numbers, from 0."""
+        return self._session.view
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions there are."""
+        return self._links.sessions
+
+    @property
+    def previous(self) -> NDArray[np.int32]:
+        """Row of the turn before in the same session; -1 for none."""
+        return self._previous.view
+
+    @property
+    def next(self) -> NDArray[np.int32]:
+        """Row of the turn after in the same session; -1 for none."""
+        return self._next.view
+
+    @property
+    def speaker(self) -> NDArray[np.int32]:
+        """Index into `speakers`."""
+        return self._speaker.view
+
+    @property
+    def is_turn(self) -> NDArray[np.bool_]:
+        """Whether the kind is "turn": the rows that have neighbours."""
+        return self._is_turn.view
+
+    @property
+    def is_user(self) -> NDArray[np.bool_]:
+        """Whether the role is "user"."""
+        return self._is_user.view
+
+    @property
+    def event_at(self) -> NDArray[np.int64]:
+        """Event time in microseconds."""
+        return self._times.view[:, 0]
+
+    @property
+    def lengths(self) -> NDArray[np.float32]:
+        """Number of terms."""
+        return self._lengths.view
+
+    @property
+    def codes(self) -> NDArray[np.int8]:
+        """[n, dim] vectors."""
+        return self._codes.view
+
+    @property
+    def scales(self) -> NDArray[np.float32]:
+        """Scale of each vector; 0 where there is none yet."""
+        return self._scales.view
+
+    @property
+    def window_norms(self) -> NDArray[np.float32]:
+        """Length of the sum of a row's vector and its neighbours', weighted by `WINDOW`; at least a small positive."""
+        if self._stale:
+            rows = np.unique(np.concatenate(self._stale))
+            self._stale = []
+            for start in range(0, len(rows), _CHUNK):
+                part = rows[start : start + _CHUNK]
+                self._window.view[part] = self._window_lengths(part)
+        return self._window.view
+
+    def _window_lengths(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+        scales = np.append(self.scales, np.float32(0))
+        total = np.zeros((len(rows), self.dim), np.float32)
+        for distance, near in self.neighbours(rows).items():
+            total += self.codes[near] * (scales[near] * np.float32(WINDOW[distance]))[:, None]
+        lengths: NDArray[np.float32] = np.maximum(np.sqrt(np.einsum("ij,ij->i", total, total)), np.float32(1e-6))
+        return lengths
+
+    def neighbours(self, rows: NDArray[np.intp]) -> dict[int, NDArray[np.intp]]:
+        """Rows at distance -2 … 2 of `rows` in the same session; -1 where the session ends."""
+        found = {0: rows}
+        for links, sign in ((self.previous, -1), (self.next, 1)):
+            near = np.where(rows >= 0, links[rows], -1)
+            found[sign] = near.astype(np.intp)
+            found[2 * sign] = np.where(near >= 0, links[near], -1).astype(np.intp)
+        return found
+
+    def terms_of(self, row: int) -> NDArray[np.int32]:
+        """Term integers of a row, in text order."""
+        return self._terms.view[int(self._ends.view[row - 1]) if row else 0 : int(self._ends.view[row])]
+
+    def recency(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Where the rows stand between the oldest (0) and the newest (1) event of the scope, by time."""
+        oldest, newest = self._span
+        places = (self.event_at[rows] - oldest) / max(newest - oldest, 1)
+        return places.astype(np.float32)
+
+    def flagged(self, marker: str, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Which of `rows` carry the marker; row -1 carries none."""
+        bit = 1 << MARKERS.index(marker)
+        found: NDArray[np.bool_] = (self._flags.view[rows] & bit).astype(bool) & (rows >= 0)
+        return found
+
+    @property
+    def session_lengths(self) -> NDArray[np.float32]:
+        """Number of terms in each session, [sessions]."""
+        if self._session_lengths is None:
+            totals = np.bincount(self.session, self.lengths, minlength=self.sessions)
+            self._session_lengths = totals.astype(np.float32)
+        return self._session_lengths
+
+    @property
+    def norms(self) -> NDArray[np.float32]:
+        """BM25's length norms."""
+        if self._norms is None:
+            self._norms = length_norms(self.lengths)
+        return self._norms
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held, Python's own objects estimated."""
+        columns = (
+            self._version, self._older, self._session, self._previous, self._next, self._speaker, self._is_user,
+            self._is_turn, self._flags, self._lengths, self._scales, self._codes, self._times, self._window, self._terms,
+            self._ends,
+        )  # fmt: skip
+        looked_up = 0 if self._latest is None else 104 * len(self._latest)
+        norms = 0 if self._norms is None else self._norms.nbytes
+        return sum(c.nbytes for c in columns) + 83 * len(self.ids) + self.postings.nbytes + looked_up + norms
+
+    def visible(self, view: View) -> NDArray[np.bool_] | None:
+        """Which rows `view` shows; None means all of them. The column form of `View.shows`."""
+        now, as_of, known_at = view.micros()
+        moment = now if as_of is None else as_of
+        if self._visible is not None:
+            (from_now, cached_as_of, cached_known), until, mask = self._visible
+            if (cached_as_of, cached_known) == (as_of, known_at) and (as_of is not None or from_now <= now < until):
+                return mask
+        _, valid_from, valid_to, recorded, closed, ended = self._times.view.T
+        known = closed <= (NEVER - 1 if known_at is None else known_at)
+        ends = np.minimum(valid_to, np.where(known, ended, NEVER))
+        shown = ends > moment
+        if as_of is not None:
+            shown &= valid_from <= moment
+        if known_at is not None:
+            shown &= recorded <= known_at
+        until = int(ends[ends > moment].min(initial=NEVER))
+        found = None if shown.all() else shown
+        self._visible = ((now, as_of, known_at), until, found)
+        return found
+
+    # Following the store.
+
+    def refresh(self) -> None:
+        """Bring the index up to the store's present state."""
+        with self.lock:
+            columns = self._scan()
+            if columns.erased:
+                self._clear()
+                columns = self._scan()
+            if columns.ids:
+                self._append(columns)
+            for id, version, closed, ended in columns.closed:
+                row = self._row(id, version)
+                if row >= 0:
+                    self._times.view[row, 4:] = closed, ended
+            for id, version, data, scale in columns.embedded:
+                row = self._row(id, version)
+                if row >= 0:
+                    self._codes.view[row] = np.frombuffer(data, np.int8)
+                    self._scales.view[row] = scale
+                    self._touch(np.array([row], np.intp))
+            if columns.ids or columns.closed:
+                self._visible = None
+            self.seq, self.vectors_seq = columns.seq, columns.vectors_seq
+
+    def _scan(self) -> Columns:
+        scan = Scan(after=self.seq, space=self.space, vectors_after=self.vectors_seq)
+        (columns,) = self._store.batch([scan], scope=self.scope).results
+        assert isinstance(columns, Columns)
+        return columns
+
+    def _touch(self, rows: NDArray[np.intp]) -> None:
+        around = np.concatenate(list(self.neighbours(rows).values()))
+        self._stale.append(around[around >= 0])
+
+    def lookup(self, terms: tuple[str, ...]) -> tuple[int | None, ...]:
+        """The store's integers for analysed terms; None for a term that occurs nowhere."""
+        unknown = tuple(term for term in terms if term not in self._integers)
+        if unknown:
+            (found,) = self._store.batch([Lookup(unknown)], scope=self.scope).results
+            self._integers.update((term, integer) for term, integer in zip(unknown, found, strict=True) if integer)
+            if len(self._integers) > _MAX_INTEGERS:
+                self._integers = {term: self._integers[term] for term in terms if term in self._integers}
+        return tuple(self._integers.get(term) for term in terms)
+
+    def _append(self, columns: Columns) -> None:
+        first, count = len(self.ids), len(columns.ids)
+        self.ids.extend(columns.ids)
+        self._version.extend(columns.versions)
+        times = (columns.event_at, columns.valid_from, columns.valid_to, columns.recorded_at, columns.closed_at,
+                 columns.ended_at)  # fmt: skip
+        self._times.extend(np.stack(times, axis=1))
+        self._scales.extend(columns.scales)
+        self._codes.extend(np.zeros((count, self.dim), np.int8) if columns.vectors is None else columns.vectors)
+        events = self.event_at
+        self._span = (int(events.min()), int(events.max())) if not first else (
+            min(self._span[0], int(columns.event_at.min())), max(self._span[1], int(columns.event_at.max())),
+        )  # fmt: skip
+        self._append_terms(columns)
+        self._append_speakers(columns)
+        self._append_links(columns, first)
+        self._window.extend(np.zeros(count, np.float32))
+        self._touch(np.arange(first, first + count))
+        self._norms = None
+        self._session_lengths = None
+
+    def _append_terms(self, columns: Columns) -> None:
+        terms, offsets = columns.terms, columns.term_offsets
+        flags = np.zeros(len(columns.ids), np.uint8)
+        if len(self._markers) < len(MARKERS):
+            found = zip(MARKERS, self.lookup(MARKERS), strict=True)
+            self._markers = {marker: integer for marker, integer in found if integer is not None}
+        if self._markers:
+            marked = np.isin(terms, np.array(list(self._markers.values()), np.int32))
+            row_of = np.repeat(np.arange(len(flags)), np.diff(offsets))
+            for bit, marker in enumerate(MARKERS):
+                if marker in self._markers:
+                    flags[row_of[terms == self._markers[marker]]] |= 1 << bit
+            offsets = np.concatenate([[0], np.cumsum(~marked)])[offsets]
+            terms = terms[~marked]
+        self._flags.extend(flags)
+        self._lengths.extend(np.diff(offsets).astype(np.float32))
+        self.postings.append(terms, offsets.astype(np.int64))
+        self._ends.extend(offsets[1:] + len(self._terms))
+        self._terms.extend(terms)
+
+    def _append_speakers(self, columns: Columns) -> None:
+        codes = np.empty(len(columns.ids), np.int32)
+        scope_of = columns.scope_of.tolist()
+        seen: dict[tuple[str | None, str | None, int], int] = {}
+        for i, key in enumerate(zip(columns.speakers, columns.roles, scope_of, strict=True)):
+            code = seen.get(key)
+            if code is None:
+                name = who_speaks(key[0], key[1], columns.scopes[key[2]])
+                code = seen[key] = self._speaker_codes.setdefault(name, len(self._speaker_codes))
+            codes[i] = code
+        self.speakers = list(self._speaker_codes)
+        self._speaker.extend(codes)
+        self._is_user.extend(np.array([role == "user" for role in columns.roles], bool))
+
+    def _append_links(self, columns: Columns, first: int) -> None:
+        count = len(columns.ids)
+        groups = np.empty(count, np.int64)
+        splits = np.array([scope.run_id is None for scope in columns.scopes], bool)[columns.scope_of]
+        known: dict[tuple[int, str], int] = {}
+        for i, key in enumerate(zip(columns.scope_of.tolist(), columns.kinds, strict=True)):
+            group = known.get(key)
+            if group is None:
+                group = known[key] = self._groups.setdefault((columns.scopes[key[0]], key[1]), len(self._groups))
+            groups[i] = group
+        revised = np.flatnonzero(columns.versions > 1)
+        is_turn = np.array([kind == "turn" for kind in columns.kinds], bool)
+        self._is_turn.extend(is_turn)
+        # Only turns have neighbours; and a new version takes its predecessor's place instead of standing at the end.
+        alone = np.flatnonzero((columns.versions > 1) | ~is_turn)
+        groups[alone] = -1 - first - alone
+        session, previous, following, joined = self._links.extend(first, groups, columns.event_at, splits)
+        self._session.extend(session)
+        self._previous.extend(previous)
+        self._next.extend(following)
+        for old, new in joined:
+            self._next.view[old] = new
+        self._older.extend(np.full(count, -1, np.int32))
+        if self._latest is not None or len(revised):
+            latest = self._rows_by_id(first)
+            for i in range(count):
+                self._place(first + i, latest)
+
+    def _place(self, row: int, latest: dict[str, int]) -> None:
+        id = self.ids[row]
+        old = latest.get(id, -1)
+        latest[id] = row
+        self._older.view[row] = old
+        if old < 0:
+            return
+        previous, following = self._previous.view, self._next.view
+        self._session.view[row] = self._session.view[old]
+        previous[row], following[row] = previous[old], following[old]
+        if previous[row] >= 0:
+            following[previous[row]] = row
+        if following[row] >= 0:
+            previous[following[row]] = row
+
+    def _rows_by_id(self, upto: int) -> dict[str, int]:
+        if self._latest is None:
+            self._latest = {id: row for row, id in enumerate(self.ids[:upto])}
+        return self._latest
+
+    def _row(self, id: str, version: int) -> int:
+        row = self._rows_by_id(len(self.ids)).get(id, -1)
+        while row >= 0 and self._version.view[row] != version:
+            row = int(self._older.view[row])
+        return row
+
+
+def who_speaks(speaker: str | None, role: str | None, scope: Scope) -> str:
+    """The name that a question would call the speaker of a turn by."""
+    if speaker:
+        return speaker
+    if role == "user":
+        return scope.user_id or "user"
+    if role == "assistant":
+        return scope.agent_id or "assistant"
+    return role or ""
+
+
+class IndexCache:
+    """Scope indexes in use, least recently used thrown away first once they hold more than `budget` bytes."""
+
+    def __init__(self, store: RecordStore, budget: int = 2 * 1024**3) -> None:
+        self.budget = budget
+        self._store = store
+        self._lock = threading.Lock()
+        self._indexes: OrderedDict[tuple[Scope, str | None], ScopeIndex] = OrderedDict()
+
+    def get(self, scope: Scope, space: str | None, dim: int) -> ScopeIndex:
+        """The index of a scope, brought up to date with the store."""
+        with self._lock:
+            index = self._indexes.get((scope, space))
+            if index is None:
+                index = self._indexes[(scope, space)] = ScopeIndex(self._store, scope, space, dim)
+            self._indexes.move_to_end((scope, space))
+        index.refresh()
+        self._shrink()
+        return index
+
+    def _shrink(self) -> None:
+        with self._lock:
+            held = self.nbytes
+            # The newest one is in use: a single scope larger than the budget still has to work.
+            while held > self.budget and len(self._indexes) > 1:
+                _, dropped = self._indexes.popitem(last=False)
+                held -= dropped.nbytes
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held by all indexes."""
+        return sum(index.nbytes for index in self._indexes.values())
+
+    def __len__(self) -> int:
+        return len(self._indexes)
+
+    def clear(self) -> None:
+        """Forget everything; the next read loads anew."""
+        with self._lock:
+            self._indexes.clear()
