@@ -1,0 +1,297 @@
+"""Results as files that can be committed, and the tables made from them.
+
+One JSON file per (data set, system). It says what was measured on what, by which version, with which seed and on which
+kind of machine; nothing in it names a folder, a user or a host.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+import remanence
+from remanence.bench.metrics import Interval, Latency, cluster_bootstrap, latency, paired_bootstrap
+from remanence.bench.runner import OVERALL, Run, best
+from remanence.core.errors import ImportFormatError, InvalidInput
+
+SCHEMA = 1
+COMPARED = ("recall@1", "recall@5", "recall@10", "recall@20", "ndcg@10")
+RESAMPLES = 10_000
+
+_BASELINES = ("bm25", "bm25-stemmed", "dense", "rrf")
+_DIGITS = 6
+
+_Part = TypeVar("_Part", "Hardware", "Latency", "Footprint", "Gain", "Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """The kind of machine, without anything that identifies one."""
+
+    cpu: str
+    cores: int
+    memory_gib: float
+    system: str
+    python: str
+    numpy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """How far a system stands above the best baseline on one metric, with 95 % intervals.
+
+    `low` and `high` come from drawing questions again; `corpus_low` and `corpus_high` from drawing whole corpora, and
+    are None when the data set has only one.
+    """
+
+    baseline: str
+    mean: float
+    low: float
+    high: float
+    corpus_low: float | None
+    corpus_high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """Bytes per record that a system holds in memory and on disk; None where it was not measured."""
+
+    memory: float | None
+    disk: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One system on one data set. Shares are between 0 and 1, times in milliseconds unless the name says otherwise."""
+
+    system: str
+    dataset: str
+    title: str
+    fingerprint: str
+    notes: str
+    version: str
+    seed: int
+    embedder: str | None
+    hardware: Hardware
+    corpora: int
+    documents: int
+    questions: dict[str, int]
+    metrics: dict[str, dict[str, float]]
+    gains: dict[str, Gain]
+    newest_first: float | None
+    updates: int
+    latency: Latency
+    build_seconds: float
+    bytes_per_record: Footprint
+
+    @property
+    def filename(self) -> str:
+        """The name of its file in the results folder."""
+        return f"{self.dataset}-{self.system}.json"
+
+
+def from_run(
+    run: Run,
+    *,
+    baselines: Sequence[Run] = (),
+    seed: int,
+    hardware: Hardware,
+    embedder: str | None = None,
+    footprint: Footprint | None = None,
+) -> Result:
+    """Summarise a run; with `baselines` (runs of the same data set), compare it with the best of them per metric."""
+    for other in baselines:
+        if other.dataset is not run.dataset:
+            raise InvalidInput(f"{other.system} ran on another data set than {run.system}; run both on the same one")
+    categories = run.categories()
+    updates = run.newest_first()
+    return Result(
+        system=run.system,
+        dataset=run.dataset.name,
+        title=run.dataset.title,
+        fingerprint=run.dataset.fingerprint(),
+        notes=run.dataset.notes,
+        version=remanence.__version__,
+        seed=seed,
+        embedder=embedder,
+        hardware=hardware,
+        corpora=len(run.dataset.corpora),
+        documents=sum(len(corpus.documents) for corpus in run.dataset.corpora),
+        questions={category: len(run.clusters(category)) for category in categories},
+        metrics={category: run.summary(category) for category in categories},
+        gains={metric: _gain(run, best(baselines, metric), metric, seed) for metric in COMPARED if baselines},
+        newest_first=updates[1] if updates else None,
+        updates=updates[0] if updates else 0,
+        latency=latency(run.seconds),
+        build_seconds=run.build_seconds,
+        bytes_per_record=footprint or Footprint(None, None),
+    )
+
+
+def hardware() -> Hardware:
+    """Describe this machine."""
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    except (AttributeError, ValueError, OSError):  # not a POSIX system
+        memory = 0.0
+    return Hardware(
+        cpu=_cpu(),
+        cores=os.cpu_count() or 0,
+        memory_gib=round(memory, 1),
+        system=f"{platform.system()} {platform.machine()}",
+        python=platform.python_version(),
+        numpy=np.__version__,
+    )
+
+
+def write(result: Result, folder: Path) -> Path:
+    """Write a result to its file under `folder` (made if need be), replacing an older one. Keys keep their order."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / result.filename
+    data = {"schema": SCHEMA, **_rounded(asdict(result))}
+    path.write_text(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    return path
+
+
+def read(path: Path) -> Result:
+    """Read one result. Raises `ImportFormatError` for a file of another schema or with keys missing or unknown."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ImportFormatError(
+            f"{path.name} is not valid JSON ({error}); write it again with remanence bench"
+        ) from error
+    if not isinstance(data, dict) or data.pop("schema", None) != SCHEMA:
+        raise ImportFormatError(f"{path.name} is no benchmark result of schema {SCHEMA}; run the benchmark again")
+    data["hardware"] = _build(Hardware, data.get("hardware"), path)
+    data["latency"] = _build(Latency, data.get("latency"), path)
+    data["bytes_per_record"] = _build(Footprint, data.get("bytes_per_record"), path)
+    data["gains"] = {metric: _build(Gain, gain, path) for metric, gain in (data.get("gains") or {}).items()}
+    return _build(Result, data, path)
+
+
+def read_all(folder: Path) -> list[Result]:
+    """All results under `folder`, by data set, baselines first."""
+    return sorted((read(path) for path in folder.glob("*.json")), key=lambda one: (one.dataset, _place(one.system)))
+
+
+def render(results: Sequence[Result]) -> str:
+    """Markdown: one table per data set, then recall by category. The same results give the same text in any order."""
+    ordered = sorted(results, key=lambda one: (one.dataset, _place(one.system)))
+    sections = []
+    for name in dict.fromkeys(one.dataset for one in ordered):
+        group = [one for one in ordered if one.dataset == name]
+        sections.append(
+            "\n\n".join(part for part in (_heading(group), _table(group), _gains(group), _split(group)) if part)
+        )
+    return "\n\n".join(sections) + "\n"
+
+
+def _gain(run: Run, baseline: Run, metric: str, seed: int) -> Gain:
+    ours, theirs = run.values(metric), baseline.values(metric)
+    clusters = run.clusters()
+    drawn = paired_bootstrap(ours, theirs, rng=np.random.default_rng([seed, 0]), resamples=RESAMPLES)
+    whole: Interval | None = None
+    if len(set(clusters)) > 1:
+        rng = np.random.default_rng([seed, 1])
+        whole = cluster_bootstrap(ours, theirs, clusters, rng=rng, resamples=RESAMPLES)
+    corpus_low, corpus_high = (whole.low, whole.high) if whole else (None, None)
+    return Gain(baseline.system, drawn.mean, drawn.low, drawn.high, corpus_low, corpus_high)
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, _DIGITS)
+    if isinstance(value, Mapping):
+        return {key: _rounded(part) for key, part in value.items()}
+    return value
+
+
+def _build(kind: type[_Part], data: Any, path: Path) -> _Part:
+    names = {one.name for one in fields(kind)}
+    if not isinstance(data, dict) or set(data) != names:
+        given = set(data) if isinstance(data, dict) else set()
+        raise ImportFormatError(
+            f"{path.name}: {kind.__name__} lacks {sorted(names - given)} and has unknown {sorted(given - names)}; "
+            "run the benchmark again"
+        )
+    return kind(**data)
+
+
+def _place(system: str) -> tuple[int, str]:
+    return (_BASELINES.index(system) if system in _BASELINES else len(_BASELINES), system)
+
+
+def _heading(group: Sequence[Result]) -> str:
+    first = group[0]
+    corpora = "one corpus" if first.corpora == 1 else f"{first.corpora:,} corpora"
+    size = f"{first.questions[OVERALL]:,} questions over {first.documents:,} documents in {corpora}"
+    data = ", ".join(f"`{fingerprint}`" for fingerprint in dict.fromkeys(one.fingerprint for one in group))
+    return f"### {first.title}\n\n{size} (data {data}). {first.notes}"
+
+
+def _table(group: Sequence[Result]) -> str:
+    columns = [*COMPARED, "mrr"]
+    top = {column: max(round(one.metrics[OVERALL][column], 3) for one in group) for column in columns}
+    ordering = any(one.newest_first is not None for one in group)
+    head = ["system", *columns, *(["newest first"] if ordering else []), "p50 ms", "p95 ms", "build s"]
+    rows = []
+    for one in group:
+        cells = [_cell(one.metrics[OVERALL][column], top[column]) for column in columns]
+        newest = ["–" if one.newest_first is None else f"{one.newest_first:.0%} of {one.updates}"] if ordering else []
+        times = [f"{one.latency.p50:.2f}", f"{one.latency.p95:.2f}", f"{one.build_seconds:.1f}"]
+        rows.append([f"`{one.system}`", *cells, *newest, *times])
+    return _markdown(head, rows)
+
+
+def _gains(group: Sequence[Result]) -> str:
+    rows = [
+        [f"`{one.system}`", metric, f"`{gain.baseline}`", f"{gain.mean:+.3f}", _range(gain.low, gain.high),
+         _range(gain.corpus_low, gain.corpus_high)]
+        for one in group
+        for metric, gain in one.gains.items()
+    ]  # fmt: skip
+    head = ["system", "metric", "best baseline", "difference", "95 % over questions", "95 % over corpora"]
+    return _markdown(head, rows) if rows else ""
+
+
+def _split(group: Sequence[Result]) -> str:
+    categories = [category for category in group[0].questions if category != OVERALL]
+    if len(categories) < 2:
+        return ""
+    head = ["recall@5 / recall@10", *(f"{name} ({group[0].questions[name]})" for name in categories)]
+    rows = [
+        [
+            f"`{one.system}`",
+            *(f"{one.metrics[name]['recall@5']:.3f} / {one.metrics[name]['recall@10']:.3f}" for name in categories),
+        ]
+        for one in group
+    ]
+    return _markdown(head, rows)
+
+
+def _cell(value: float, top: float) -> str:
+    return f"**{value:.3f}**" if round(value, 3) == top else f"{value:.3f}"
+
+
+def _range(low: float | None, high: float | None) -> str:
+    return "–" if low is None or high is None else f"{low:+.3f} … {high:+.3f}"
+
+
+def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---", *("---:" for _ in head[1:])], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
