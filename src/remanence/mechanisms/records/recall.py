@@ -1,0 +1,299 @@
+"""Recall: the default record memory. Lexical, dense, conversational and temporal evidence in one calibrated score.
+
+    p(r answers q) = 1 / (1 + exp(-(w · channels(q, r) + b)))
+
+Channels look at the record itself, at its two neighbours on each side, at its session, at who speaks and at when it
+happened. Turns of a conversation and documents have weights of their own. They were learnt by `tools/learn_recall.py`
+and ship as numbers (`recall_weights.json`); `docs/design/recall.md` says what each channel contributes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from remanence.core.card import Card
+from remanence.core.clock import EPOCH
+from remanence.core.errors import InvalidInput
+from remanence.core.scope import Scope
+from remanence.kernels.analyzer import Analyzer
+from remanence.kernels.dense import top
+from remanence.kernels.fusion import linear, logistic
+from remanence.kernels.quantize import quantize
+from remanence.substrates.embedding import Embedder, HashEmbedder
+from remanence.substrates.records import channels, conversation, snapshot
+from remanence.substrates.records.channels import Floats, Rows
+from remanence.substrates.records.filters import compile_filter
+from remanence.substrates.records.mechanism import Hit, Item
+from remanence.substrates.records.model import Draft, Vector, View
+from remanence.substrates.records.operations import Close, Get, Put, Revise
+from remanence.substrates.records.port import RecordStore
+from remanence.substrates.records.reference import MemoryStore
+from remanence.substrates.records.scope_index import ASKS, DATED, IndexCache, ScopeIndex
+
+CARD = Card(
+    slug="recall",
+    substrate="records",
+    title="Recall: fused lexical, dense and conversational retrieval",
+    paper="",
+    claim="finds the evidence of a question more often than BM25, dense search or their rank fusion",
+    can=frozenset({"update", "forget"}),
+)
+
+CHANNELS = (
+    "lexical", "lexical_window", "lexical_prev", "lexical_next", "lexical_prev2", "lexical_next2", "lexical_session",
+    "lexical_stop", "related", "bridge", "dense", "dense_window", "dense_prev", "dense_next", "speaker",
+    "speaker_dense", "asks", "prev_asks", "when_dated", "length", "time", "recency",
+)  # fmt: skip
+
+ALL_ROWS = 2000
+"""Scopes up to this size are scored whole."""
+POOL = 300
+"""Rows of each first-stage channel that go to the second stage in larger scopes, together with their neighbours."""
+SEEDS = 4
+"""Rows whose words make the bridge to a second hop."""
+_FILTER_BLOCK, _SPARE = 32, 4
+
+Related = Callable[[str], Sequence[tuple[str, float]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """One profile: the weight of each channel and the bias of the calibrated logit."""
+
+    channels: NDArray[np.float64]
+    bias: float
+
+
+@lru_cache(maxsize=1)
+def learnt() -> dict[str, Weights]:
+    """The weights that ship: profiles "turn" and "document", and "answerable" over the two best logits."""
+    numbers = json.loads(Path(__file__).with_name("recall_weights.json").read_text(encoding="utf-8"))
+    order = {"turn": CHANNELS, "document": CHANNELS, "answerable": ("best", "second")}
+    return {
+        name: Weights(np.array([numbers[name]["weights"][channel] for channel in names]), numbers[name]["bias"])
+        for name, names in order.items()
+    }
+
+
+class Recall:
+    """The engine over one scope of a record store. Cheap to make; the scope's index lives in `indexes`.
+
+    `related` gives related words (see `kernels.related`), None switches that channel off; `weights` replaces the
+    profiles that ship.
+    """
+
+    card: ClassVar[Card] = CARD
+
+    def __init__(
+        self,
+        *,
+        store: RecordStore | None = None,
+        scope: Scope | None = None,
+        embedder: Embedder | None = None,
+        analyzer: Analyzer | None = None,
+        indexes: IndexCache | None = None,
+        related: Related | None = None,
+        weights: Mapping[str, Weights] | None = None,
+    ) -> None:
+        self.store = MemoryStore() if store is None else store
+        self.scope = Scope(app_id=CARD.slug) if scope is None else scope
+        self.embedder = HashEmbedder() if embedder is None else embedder
+        self.analyzer = Analyzer() if analyzer is None else analyzer
+        self.indexes = IndexCache(self.store) if indexes is None else indexes
+        self.related = related
+        self.weights = weights
+        self._latest = EPOCH
+
+    def analyse(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
+        """The token stream of each text, for `Draft.terms`."""
+        return conversation.token_streams(texts, self.analyzer)
+
+    def vectors(self, texts: Sequence[str]) -> list[Vector] | None:
+        """The texts' vectors; None when the embedder is a model, which must not run while writing."""
+        return self.embed(texts) if self.embedder.inline else None
+
+    def embed(self, texts: Sequence[str]) -> list[Vector]:
+        """The texts' vectors, whatever the embedder costs."""
+        space = self.embedder.space.key
+        codes, scales = quantize(self.embedder.embed(texts))
+        return [Vector(space, row.tobytes(), scale) for row, scale in zip(codes, scales.tolist(), strict=True)]
+
+    def derive(self, drafts: Sequence[Draft]) -> list[Draft]:
+        """Drafts with what follows from their texts: token streams and, if that is cheap, vectors."""
+        texts = [draft.text for draft in drafts]
+        terms, vectors = self.analyse(texts), self.vectors(texts)
+        return [
+            replace(draft, terms=terms[i], vector=None if vectors is None else vectors[i])
+            for i, draft in enumerate(drafts)
+        ]
+
+    def write(self, items: Sequence[Item], *, now: datetime) -> list[str]:
+        """Remember items as turns; a session becomes the run of the record's scope."""
+        self._latest = max(self._latest, now)
+        scope = asdict(self.scope)
+        drafts = [
+            Draft(
+                text=item.text,
+                scope=None if item.session is None else Scope(**{**scope, "run_id": item.session}),
+                event_at=item.at or now,
+                speaker=item.speaker,
+                role=item.role,
+                meta=item.meta,
+            )
+            for item in items
+        ]
+        puts = [Put(draft) for draft in self.derive(drafts)]
+        return [written.id for written in self.store.batch(puts, scope=self.scope).results]
+
+    def update(self, id: str, text: str, *, now: datetime) -> None:
+        """Replace the text of a record from `now` on; the old version stays in its history. Errors: `NotFound`."""
+        self._latest = max(self._latest, now)
+        (old,) = self.store.batch([Get((id,), View(now))], scope=self.scope).results[0]
+        kept = {} if old is None else {"kind": old.kind, "speaker": old.speaker, "role": old.role, "meta": old.meta}
+        (draft,) = self.derive([Draft(text=text, event_at=now, valid_from=now, **kept)])
+        self.store.batch([Revise(id, draft)], scope=self.scope)
+
+    def forget(self, ids: Sequence[str], *, now: datetime) -> int:
+        """Close records: found no more, though still in the journal (the operation `Erase` destroys)."""
+        shown = self.store.batch([Get(tuple(dict.fromkeys(ids)), View(now))], scope=self.scope).results[0]
+        closing = [Close(record.id) for record in shown if record is not None]
+        self.store.batch(closing, scope=self.scope)
+        return len(closing)
+
+    def state(self) -> dict[str, Any]:
+        """What is remembered now, as plain data."""
+        return snapshot.take(self.store, self.scope, self._latest)
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Continue from `state` in an empty scope; vectors are made anew."""
+        snapshot.put_back(self.store, self.scope, state, self.derive)
+
+    def read(self, query: str, k: int, *, now: datetime) -> list[Hit]:
+        """The k records most likely to answer `query`, best first."""
+        return self.search(query, k, view=View(now))
+
+    def search(
+        self,
+        query: str,
+        k: int,
+        *,
+        view: View,
+        where: Mapping[str, Any] | None = None,
+        kinds: tuple[str, ...] | None = None,
+        explain: bool = False,
+        use_dense: bool = True,
+    ) -> list[Hit]:
+        """As `read`, in any view, among records that `where` (see `filters`) and `kinds` admit.
+
+        `Hit.score` is the probability that the record answers. With `explain`, `Hit.channels` holds each channel's
+        share of the logit. `use_dense=False` does without the embedder. Errors: `InvalidInput`.
+        """
+        if not query.strip():
+            raise InvalidInput("the query is empty; say what to look for")
+        admits = compile_filter(where or {})
+        space = self.embedder.space
+        index = self.indexes.get(self.scope, space.key, space.dim)
+        vector = self.embedder.embed([query], kind="query")[0] if use_dense else np.zeros(space.dim, np.float32)
+        with index.lock:
+            question = conversation.take_apart(query, index, self.analyzer, view.as_of or view.now)
+            rows, features = self.features(index, question, vector, view)
+            logits = self.logits(index, rows, features)
+            # The best k are most often all that is asked for; the whole order only where a filter may refuse many.
+            order = top(logits, len(rows) if where or kinds else k + _SPARE)
+            best = logits[order]
+            # Whoever is shown n-th gets the n-th best logit: an update inherits the standing of what it replaces.
+            order = order[conversation.current_first(index, rows[order], best, question)]
+            ids = [index.ids[row] for row in rows[order].tolist()]
+        hits: list[Hit] = []
+        block = max(k, _FILTER_BLOCK)
+        for start in range(0, len(ids), block):
+            (records,) = self.store.batch([Get(tuple(ids[start : start + block]), view)], scope=self.scope).results
+            for place, record in enumerate(records, start):
+                # A record closed since the index was read is no longer there to be shown.
+                if len(hits) < k and record is not None and (not kinds or record.kind in kinds) and admits(record):
+                    logit, own = float(best[place]), int(order[place])
+                    shares = self.shares(index, int(rows[own]), features[own], logit) if explain else {}
+                    hits.append(Hit(record.id, record.text, logistic(logit, 1, 0), shares, record))
+            if len(hits) == k:
+                break
+        return hits
+
+    def features(
+        self, index: ScopeIndex, question: conversation.Question, vector: Floats, view: View
+    ) -> tuple[Rows, NDArray[np.float32]]:
+        """Candidate rows [c], ascending, and their channels [c, len(CHANNELS)]."""
+        found = channels.postings_of(index, question.terms)
+        ceiling = np.float32(channels.lexical_ceiling(index, question.terms, found))
+        words = channels.lexical(index, found) / ceiling
+        meaning = channels.dense(index, vector)
+        visible = index.visible(view)
+        if visible is not None:
+            # What cannot be seen must not shine on its neighbours either.
+            words[:-1][~visible] = 0
+            meaning[:-1][~visible] = 0
+        rows = conversation.candidates(index, words, meaning, visible, whole=ALL_ROWS, pool=POOL)
+        features = np.zeros((len(rows), len(CHANNELS)), np.float32)
+        if not len(rows):
+            return rows, features
+        around = index.neighbours(rows)
+        column = dict(zip(CHANNELS, features.T, strict=True))
+        for name, distance in (("", 0), ("_prev", -1), ("_next", 1), ("_prev2", -2), ("_next2", 2)):
+            column["lexical" + name][:] = words[around[distance]]
+            if "dense" + name in column:
+                column["dense" + name][:] = meaning[around[distance]]
+        column["lexical_window"][:] = channels.lexical_window(index, found, around) / ceiling
+        column["lexical_session"][:] = channels.session_lexical(index, found)[index.session[rows]]
+        stops = channels.postings_of(index, question.stops)
+        column["lexical_stop"][:] = channels.lexical_of(index, stops, rows) / ceiling
+        if self.related is not None:
+            column["related"][:] = channels.related_lexical(index, question.terms, self.related)[rows] / ceiling
+        # The strongest rows so far, by roughly the weights that the two channels end up with.
+        first = 10 * column["lexical"] + 4 * column["dense"]
+        seeds = top(first, SEEDS)
+        belief = np.exp(first[seeds] - first[seeds[0]])
+        known = index.lookup(question.terms)
+        column["bridge"][:] = channels.bridge(index, rows[seeds], belief / belief.sum(), known)[rows]
+        column["dense_window"][:] = channels.dense_window(index, meaning, around)
+        column["speaker"][:] = conversation.speaker_match(index, question, rows)
+        column["speaker_dense"][:] = column["speaker"] * column["dense"]
+        column["asks"][:] = index.flagged(ASKS, rows)
+        column["prev_asks"][:] = index.flagged(ASKS, around[-1])
+        column["when_dated"][:] = index.flagged(DATED, rows) * question.asks_when
+        column["length"][:] = np.log1p(index.lengths[rows])
+        column["time"][:] = conversation.time_match(index.event_at[rows], question.spans)
+        column["recency"][:] = index.recency(rows)
+        return rows, features
+
+    def _profile(self, name: str) -> Weights:
+        return (self.weights or learnt())[name]
+
+    def logits(self, index: ScopeIndex, rows: Rows, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """w · channels + b of each row [c], by the profile of its kind."""
+        turn, document = self._profile("turn"), self._profile("document")
+        as_turn = linear(features, turn.channels) + turn.bias
+        as_document = linear(features, document.channels) + document.bias
+        logits: NDArray[np.float64] = np.where(index.is_turn[rows], as_turn, as_document)
+        return logits
+
+    def shares(self, index: ScopeIndex, row: int, features: NDArray[np.float32], logit: float) -> dict[str, float]:
+        """What each channel adds to a row's logit, the bias, and what being the current word on a matter adds."""
+        profile = self._profile("turn" if index.is_turn[row] else "document")
+        shares = dict(zip(CHANNELS, (features * profile.channels).tolist(), strict=True))
+        return {**shares, "bias": profile.bias, "current": logit - sum(shares.values()) - profile.bias}
+
+    def answerable(self, hits: Sequence[Hit]) -> float:
+        """Probability that anything found answers: low when the memory holds nothing to the point."""
+        if not hits:
+            return 0.0
+        best = [np.log(p / (1 - p)) for p in (min(max(hit.score, 1e-9), 1 - 1e-9) for hit in hits[:2])]
+        profile = self._profile("answerable")
+        return logistic(float(np.dot(profile.channels, [best[0], best[-1]])) + profile.bias, 1, 0)

@@ -1,0 +1,270 @@
+"""Learn the weights of the recall engine on the development data, and measure them by cross-validation.
+
+    python tools/learn_recall.py --data DIR
+
+Ranking weights: for each question a softmax over its candidate rows, trained so that the evidence gets the mass
+(listwise cross-entropy, L2, full-batch Adam). Calibration: logistic regression of "is evidence" on the ranking score.
+Abstention: logistic regression of "this memory can answer" on the two best logits, with the same questions asked of
+somebody else's memory as negatives. Folds are conversations where a set has several, else questions.
+
+The result, `src/remanence/mechanisms/records/recall_weights.json`, holds numbers only, and how they came about.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import remanence
+from remanence.bench.corpora import OWNER, drafts
+from remanence.bench.datasets import Corpus, Question, load
+from remanence.core.scope import Scope
+from remanence.kernels.analyzer import Analyzer
+from remanence.kernels.related import RelatedTerms
+from remanence.mechanisms.records import recall as engine
+from remanence.mechanisms.records.recall import CHANNELS, Recall, Weights
+from remanence.stores.embedders import StaticEmbedder
+from remanence.substrates.records.conversation import take_apart
+from remanence.substrates.records.model import View
+from remanence.substrates.records.operations import Put
+from remanence.substrates.records.reference import MemoryStore
+
+TURNS = {"locomo": 2.0, "realtalk": 1.0, "longmemeval": 1.0, "beam": 0.8, "memdaily": 0.5}
+DOCUMENTS = {"musique": 0.7, "2wiki": 0.5, "hotpot": 0.5, "cranfield": 0.3}
+"""Share of each set in the loss of its profile: the conversations users have count most."""
+CORPORA_PER_SET = 200
+FOLDS = 5
+L2 = 2e-3
+HARD, RANDOM = 150, 50
+"""Negatives per question: the strongest by a fixed mix of channels, and some others."""
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One question against one corpus: candidate features [c, f] and which candidates are evidence [c]."""
+
+    group: str
+    question: str
+    features: NDArray[np.float32]
+    gold: NDArray[np.bool_]
+    wanted: int
+    """Evidence documents, found among the candidates or not."""
+
+
+class Bench:
+    """Corpora as scopes of the engine, ready to be asked."""
+
+    def __init__(self) -> None:
+        self.embedder = StaticEmbedder()
+        self.analyzer = Analyzer()
+        self.related = RelatedTerms(self.embedder.words, self.analyzer)
+
+    def index(self, corpus: Corpus) -> Recall:
+        """The engine over one corpus."""
+        recall = Recall(
+            store=MemoryStore(), scope=Scope(user_id=OWNER), embedder=self.embedder, analyzer=self.analyzer,
+            related=self.related,
+        )  # fmt: skip
+        recall.store.batch([Put(draft) for draft in recall.derive(drafts(corpus))], scope=recall.scope)
+        return recall
+
+    def ask(self, recall: Recall, question: Question, rows: dict[str, int], group: str) -> Example:
+        """Features of the candidates of a question."""
+        space = self.embedder.space
+        index = recall.indexes.get(recall.scope, space.key, space.dim)
+        view = View(now=NOW)
+        parsed = take_apart(question.text, index, self.analyzer, question.now or NOW)
+        found, features = recall.features(index, parsed, self.embedder.embed([question.text], kind="query")[0], view)
+        gold = {rows[id] for id in question.gold if id in rows}
+        return Example(group, question.text, features, np.isin(found, list(gold)), len(gold))
+
+
+def examples(bench: Bench, name: str, data: Path) -> tuple[list[Example], list[Example]]:
+    """Questions of a data set asked of their own corpus, and of the next one (where nothing can answer)."""
+    dataset = load(name, data)
+    corpora = dataset.corpora[:CORPORA_PER_SET]
+    asked = {c.id: [q for q in dataset.questions if q.corpus == c.id and q.category != "adversarial"] for c in corpora}
+    own: list[Example] = []
+    foreign: list[Example] = []
+    for at, corpus in enumerate(corpora):
+        recall = bench.index(corpus)
+        rows = {document.id: row for row, document in enumerate(corpus.documents)}
+        group = f"{name}/{corpus.id}"
+        for question in asked[corpus.id]:
+            example = bench.ask(recall, question, rows, group)
+            if not question.answerable:
+                foreign.append(replace(example, wanted=0))
+            elif example.wanted:
+                own.append(example)
+        for question in asked[corpora[at - 1].id] if len(corpora) > 1 else ():
+            foreign.append(bench.ask(recall, replace(question, gold=frozenset()), {}, group))
+    print(f"{name}: {len(own)} questions, {len(foreign)} that nothing answers", flush=True)
+    return own, foreign
+
+
+def fold_of(example: Example, groups: Sequence[str]) -> int:
+    """Whole conversations are left out together where there are enough of them."""
+    if len(groups) >= FOLDS:
+        return groups.index(example.group) % FOLDS
+    return zlib.crc32(example.question.encode()) % FOLDS
+
+
+def rank_weights(sets: Sequence[tuple[float, Sequence[Example]]], seed: int, steps: int = 200) -> Floats:
+    """Listwise softmax regression; each set counts by its share, however many questions it has."""
+    rng = np.random.default_rng(seed)
+    blocks, targets, starts, shares, total = [], [], [], [], 0
+    prior = np.zeros(len(CHANNELS))
+    for channel, weight in {"lexical": 2, "dense": 1, "lexical_session": 0.3, "lexical_window": 1}.items():
+        prior[CHANNELS.index(channel)] = weight
+    for share, members in sets:
+        for example in members:
+            count = len(example.gold)
+            if not example.gold.any():
+                continue
+            kept = example.gold.copy()
+            kept[np.argsort(-(example.features @ prior), kind="stable")[:HARD]] = True
+            kept[rng.choice(count, min(RANDOM, count), replace=False)] = True
+            blocks.append(example.features[kept].astype(np.float64))
+            targets.append(example.gold[kept] / example.gold.sum())
+            starts.append(total)
+            shares.append(share / len(members))
+            total += int(kept.sum())
+    x, y, first = np.concatenate(blocks), np.concatenate(targets), np.array(starts)
+    sizes = np.diff(np.append(first, total))
+    importance = np.repeat(np.array(shares) / np.sum(shares), sizes)
+    scale = x.std(axis=0) + 1e-6
+    x = (x - x.mean(axis=0)) / scale
+    w, m, v = np.zeros(x.shape[1]), np.zeros(x.shape[1]), np.zeros(x.shape[1])
+    for step in range(1, steps + 1):
+        s = x @ w
+        e = np.exp(s - np.repeat(np.maximum.reduceat(s, first), sizes))
+        p = e / np.repeat(np.add.reduceat(e, first), sizes)
+        gradient = x.T @ ((p - y) * importance) + 2 * L2 * w
+        m, v = 0.9 * m + 0.1 * gradient, 0.99 * v + 0.01 * gradient**2
+        w -= 0.1 * (m / (1 - 0.9**step)) / (np.sqrt(v / (1 - 0.99**step)) + 1e-9)
+    weights: Floats = w / scale
+    return weights
+
+
+def logistic_regression(x: Floats, y: Floats, importance: Floats, rounds: int = 50) -> Floats:
+    """Newton's method with a little L2; x [n, f], result [f + 1], the bias last."""
+    x = np.column_stack([x, np.ones(len(x))])
+    w = np.zeros(x.shape[1])
+    for _ in range(rounds):
+        p = 1 / (1 + np.exp(-np.clip(x @ w, -500, 500)))
+        hessian = (x * (importance * p * (1 - p))[:, None]).T @ x + 1e-9 * np.eye(len(w))
+        w -= np.linalg.solve(hessian, x.T @ (importance * (p - y)) + 1e-9 * w)
+    return w
+
+
+def calibrate(sets: Sequence[tuple[float, Sequence[Example]]], weights: Floats) -> Floats:
+    """`(slope, bias)` that make the ranking score a log-odds of being evidence."""
+    scores = [(share / len(m), e.features @ weights, e.gold) for share, m in sets for e in m if len(e.gold)]
+    x = np.concatenate([s for _, s, _ in scores])[:, None]
+    y = np.concatenate([g for _, _, g in scores]).astype(float)
+    return logistic_regression(x, y, np.concatenate([np.full(len(s), w) for w, s, _ in scores]))
+
+
+def recall_at(example: Example, scores: Floats, k: int) -> float:
+    """Share of the evidence among the k best."""
+    return float(example.gold[np.argsort(-scores, kind="stable")[:k]].sum()) / example.wanted
+
+
+def cross_validate(shares: dict[str, float], data: dict[str, list[Example]], seed: int) -> dict[str, dict[str, float]]:
+    """Recall of each set when its fold was not learnt from."""
+    groups = {name: sorted({e.group for e in members}) for name, members in data.items()}
+    hits: dict[str, list[list[float]]] = {name: [] for name in data}
+    for fold in range(FOLDS):
+        train = [
+            (shares[name], [e for e in members if fold_of(e, groups[name]) != fold]) for name, members in data.items()
+        ]
+        weights = rank_weights(train, seed)
+        for name, members in data.items():
+            hits[name] += [
+                [recall_at(e, e.features @ weights, k) for k in (1, 5, 10)]
+                for e in members
+                if fold_of(e, groups[name]) == fold
+            ]
+    return {
+        name: {f"recall@{k}": round(float(value), 4) for k, value in zip((1, 5, 10), np.mean(rows, axis=0), strict=True)}
+        for name, rows in hits.items()
+    }
+
+
+def profile(weights: Floats, names: Sequence[str], bias: float) -> dict[str, Any]:
+    """A profile as it is written."""
+    return {"bias": round(bias, 5), "weights": {n: round(float(w), 5) for n, w in zip(names, weights, strict=True)}}
+
+
+def best_two(example: Example, weights: Weights) -> list[float]:
+    """The two greatest logits."""
+    logits = np.sort(example.features @ weights.channels + weights.bias)[::-1]
+    return [float(logits[0]), float(logits[min(1, len(logits) - 1)])]
+
+
+def area(scores: Floats, labels: Floats) -> float:
+    """Area under the ROC curve: how often an answerable question scores above another."""
+    ranks = np.argsort(np.argsort(scores, kind="stable"), kind="stable") + 1
+    positive = labels.sum()
+    return float((ranks[labels > 0].sum() - positive * (positive + 1) / 2) / (positive * (len(labels) - positive)))
+
+
+def main() -> None:
+    """Learn, report, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=os.environ.get("REMANENCE_BENCH_DATA"))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--dry-run", action="store_true", help="report and write nothing")
+    parser.add_argument("--without", nargs="*", default=(), help="channels to switch off, for ablations")
+    arguments = parser.parse_args()
+    bench = Bench()
+    written: dict[str, Any] = {"made_by": "tools/learn_recall.py", "version": remanence.__version__}
+    written |= {"seed": arguments.seed, "embedder": bench.embedder.space.key, "cross_validation": {}}
+    answered: list[tuple[list[float], float, float]] = []
+    off = [CHANNELS.index(channel) for channel in arguments.without]
+    for kind, shares in (("turn", TURNS), ("document", DOCUMENTS)):
+        pairs = {name: examples(bench, name, arguments.data) for name in shares}
+        for own, foreign in pairs.values():
+            for example in (*own, *foreign):
+                example.features[:, off] = 0
+        data = {name: own for name, (own, _) in pairs.items()}
+        written["cross_validation"] |= cross_validate(shares, data, arguments.seed)
+        sets = [(shares[name], members) for name, members in data.items()]
+        weights = rank_weights(sets, arguments.seed)
+        slope, bias = calibrate(sets, weights)
+        written[kind] = profile(weights * slope, CHANNELS, float(bias))
+        shipped = Weights(weights * slope, float(bias))
+        for name, (own, foreign) in pairs.items():
+            for members, label in ((own, 1.0), (foreign, 0.0)):
+                answered += [(best_two(e, shipped), label, shares[name] / len(members)) for e in members if len(e.gold)]
+    x = np.array([two for two, _, _ in answered])
+    y = np.array([label for _, label, _ in answered])
+    importance = np.array([share for _, _, share in answered])
+    fitted = logistic_regression(x, y, importance)
+    written["answerable"] = profile(fitted[:2], ("best", "second"), float(fitted[2]))
+    sure = x @ fitted[:2] + fitted[2]
+    written["abstention"] = {
+        "auc": round(area(sure, y), 4),
+        "accuracy": round(float(np.average((sure > 0) == (y > 0), weights=importance)), 4),
+        "questions": len(y),
+    }
+    print(json.dumps({k: written[k] for k in ("cross_validation", "abstention")}, indent=1))
+    if not arguments.dry_run:
+        path = Path(engine.__file__).with_name("recall_weights.json")
+        path.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
