@@ -3,7 +3,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-SETS ?= locomo realtalk longmemeval beam memdaily 2wiki musique hotpot cranfield
+SETS ?= all
+RESULTS ?= results
 
 # Read by pip: the same pins for what is installed and, whatever pip's age, for what builds it.
 export PIP_CONSTRAINT := constraints.txt
@@ -11,7 +12,7 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format base-install pytest bench clean
+.PHONY: help demo test check format base-install pytest bench bench-speed clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -38,9 +39,12 @@ base-install: .venv/dev.stamp ## install into a fresh environment, without extra
 pytest: .venv/dev.stamp ## the test suite alone; e.g. make pytest ARGS="tests/kernels -x"
 	$(BIN)/pytest $(ARGS)
 
-bench: .venv/base.stamp ## retrieval benchmarks on public data: make bench DATA=DIR [SETS="locomo realtalk"]
+bench: .venv/base.stamp ## retrieval on public data: make bench DATA=DIR [SETS="locomo realtalk"] [RESULTS=DIR]
 	@test -n "$(DATA)" || { echo 'make bench needs the folder with the data sets: make bench DATA=DIR' >&2; exit 2; }
-	set -e; for name in $(SETS); do echo "== $$name"; $(BIN)/remanence bench "$$name" --data "$(DATA)"; done
+	set -e; for name in $(SETS); do $(BIN)/remanence bench "$$name" --data "$(DATA)" --results "$(RESULTS)"; done
+
+bench-speed: .venv/base.stamp ## speed on generated memories: make bench-speed [RESULTS=DIR]
+	$(BIN)/remanence bench speed --results "$(RESULTS)"
 
 clean: ## remove the environment, builds and caches; stores and results stay
 	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,6 +1,7 @@
 """Learn the weights of the recall engine on the development data, and measure them by cross-validation.
 
-    python tools/learn_recall.py --data DIR
+    python tools/learn_recall.py --data DIR             # learn, report, write
+    python tools/learn_recall.py --data DIR --ablate    # what each channel contributes; writes nothing
 
 Ranking weights: for each question a softmax over its candidate rows, trained so that the evidence gets the mass
 (listwise cross-entropy, L2, full-batch Adam). Calibration: logistic regression of "is evidence" on the ranking score.
@@ -30,9 +31,10 @@ from remanence.bench.corpora import OWNER, drafts
 from remanence.bench.datasets import Corpus, Question, load
 from remanence.core.scope import Scope
 from remanence.kernels.analyzer import Analyzer
+from remanence.kernels.fusion import Profile, smallness
 from remanence.kernels.related import RelatedTerms
 from remanence.mechanisms.records import recall as engine
-from remanence.mechanisms.records.recall import CHANNELS, Recall, Weights
+from remanence.mechanisms.records.recall import CHANNELS, Recall
 from remanence.stores.embedders import StaticEmbedder
 from remanence.substrates.records.conversation import take_apart
 from remanence.substrates.records.model import View
@@ -47,6 +49,10 @@ FOLDS = 5
 L2 = 2e-3
 HARD, RANDOM = 150, 50
 """Negatives per question: the strongest by a fixed mix of channels, and some others."""
+EXCERPTS = (1, 2, 5, 15, 50, 200)
+EXCERPTS_PER_SIZE = 60
+EXCERPTED = {"turn": ("locomo", "realtalk"), "document": ("musique", "hotpot")}
+"""Sets of which small memories are made, so that scores mean the same in a memory of two turns."""
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 Floats = NDArray[np.float64]
 
@@ -61,6 +67,8 @@ class Example:
     gold: NDArray[np.bool_]
     wanted: int
     """Evidence documents, found among the candidates or not."""
+    rows: int
+    """Documents in the corpus."""
 
 
 class Bench:
@@ -88,7 +96,7 @@ class Bench:
         parsed = take_apart(question.text, index, self.analyzer, question.now or NOW)
         found, features = recall.features(index, parsed, self.embedder.embed([question.text], kind="query")[0], view)
         gold = {rows[id] for id in question.gold if id in rows}
-        return Example(group, question.text, features, np.isin(found, list(gold)), len(gold))
+        return Example(group, question.text, features, np.isin(found, list(gold)), len(gold), len(index))
 
 
 def examples(bench: Bench, name: str, data: Path) -> tuple[list[Example], list[Example]]:
@@ -108,9 +116,35 @@ def examples(bench: Bench, name: str, data: Path) -> tuple[list[Example], list[E
                 foreign.append(replace(example, wanted=0))
             elif example.wanted:
                 own.append(example)
-        for question in asked[corpora[at - 1].id] if len(corpora) > 1 else ():
-            foreign.append(bench.ask(recall, replace(question, gold=frozenset()), {}, group))
+        others = asked[corpora[at - 1].id] if len(corpora) > 1 else []
+        foreign += [bench.ask(recall, replace(question, gold=frozenset()), {}, group) for question in others]
     print(f"{name}: {len(own)} questions, {len(foreign)} that nothing answers", flush=True)
+    return own, foreign
+
+
+def excerpts(bench: Bench, name: str, data: Path, rng: np.random.Generator) -> tuple[list[Example], list[Example]]:
+    """Questions asked of small memories: a few documents in a row, evidence among them; and of somebody else's."""
+    dataset = load(name, data)
+    corpora = {corpus.id: corpus for corpus in dataset.corpora}
+    usable = [q for q in dataset.questions if q.answerable and q.category != "adversarial"]
+    own: list[Example] = []
+    foreign: list[Example] = []
+    for size in EXCERPTS:
+        for at in rng.choice(len(usable), min(EXCERPTS_PER_SIZE, len(usable)), replace=False).tolist():
+            question = usable[at]
+            corpus = corpora[question.corpus]
+            places = [i for i, document in enumerate(corpus.documents) if document.id in question.gold]
+            if not places:
+                continue
+            begin = min(max(0, int(rng.choice(places)) - int(rng.integers(size))), len(corpus.documents) - size)
+            part = replace(corpus, documents=corpus.documents[max(begin, 0) :][:size])
+            rows = {document.id: row for row, document in enumerate(part.documents)}
+            recall = bench.index(part)
+            own.append(bench.ask(recall, question, rows, name))
+            other = usable[(at + len(usable) // 2) % len(usable)]
+            if other.corpus != question.corpus or not other.gold & set(rows):
+                foreign.append(bench.ask(recall, replace(other, gold=frozenset()), {}, name))
+    print(f"{name}: {len(own)} questions to excerpts, {len(foreign)} that nothing there answers", flush=True)
     return own, foreign
 
 
@@ -170,11 +204,11 @@ def logistic_regression(x: Floats, y: Floats, importance: Floats, rounds: int = 
 
 
 def calibrate(sets: Sequence[tuple[float, Sequence[Example]]], weights: Floats) -> Floats:
-    """`(slope, bias)` that make the ranking score a log-odds of being evidence."""
-    scores = [(share / len(m), e.features @ weights, e.gold) for share, m in sets for e in m if len(e.gold)]
-    x = np.concatenate([s for _, s, _ in scores])[:, None]
-    y = np.concatenate([g for _, _, g in scores]).astype(float)
-    return logistic_regression(x, y, np.concatenate([np.full(len(s), w) for w, s, _ in scores]))
+    """`(slope, small, bias)` that make the ranking score a log-odds of being evidence."""
+    parts = [(share / len(m), e.features @ weights, e.gold, e.rows) for share, m in sets for e in m if len(e.gold)]
+    x = np.concatenate([np.column_stack([s, np.full(len(s), smallness(rows))]) for _, s, _, rows in parts])
+    y = np.concatenate([gold for _, _, gold, _ in parts]).astype(float)
+    return logistic_regression(x, y, np.concatenate([np.full(len(s), w) for w, s, _, _ in parts]))
 
 
 def recall_at(example: Example, scores: Floats, k: int) -> float:
@@ -198,19 +232,57 @@ def cross_validate(shares: dict[str, float], data: dict[str, list[Example]], see
                 if fold_of(e, groups[name]) == fold
             ]
     return {
-        name: {f"recall@{k}": round(float(value), 4) for k, value in zip((1, 5, 10), np.mean(rows, axis=0), strict=True)}
+        name: {f"recall@{k}": round(float(mean), 4) for k, mean in zip((1, 5, 10), np.mean(rows, axis=0), strict=True)}
         for name, rows in hits.items()
     }
 
 
-def profile(weights: Floats, names: Sequence[str], bias: float) -> dict[str, Any]:
+GROUPS = {
+    "everything": (),
+    "own words (BM25)": ("lexical",),
+    "words of the window": ("lexical_window",),
+    "words of the session": ("lexical_session",),
+    "stop words": ("lexical_stop",),
+    "all lexical channels": tuple(c for c in CHANNELS if c.startswith("lexical")),
+    "related words": ("related",),
+    "bridge to a second hop": ("bridge",),
+    "meaning of the window": ("dense_window",),
+    "meaning of single neighbours": ("dense_prev", "dense_next"),
+    "all dense channels": tuple(c for c in CHANNELS if c.startswith("dense")),
+    "who speaks": ("speaker", "speaker_dense"),
+    "questions and answers": ("asks", "prev_asks"),
+    "time": ("time", "when_dated"),
+    "length": ("length",),
+    "recency": ("recency",),
+}
+
+
+def ablate(shares: dict[str, float], data: dict[str, list[Example]], seed: int) -> None:
+    """Print a Markdown table: cross-validated recall@5 / recall@10 with groups of channels left out and relearnt."""
+    print("| without | " + " | ".join(data) + " |\n" + "|---" * (len(data) + 1) + "|")
+    for name, channels in GROUPS.items():
+        off = [CHANNELS.index(channel) for channel in channels]
+        reduced: dict[str, list[Example]] = {}
+        for dataset, members in data.items():
+            reduced[dataset] = []
+            for example in members:
+                features = example.features.copy()
+                features[:, off] = 0
+                reduced[dataset].append(replace(example, features=features))
+        found = cross_validate(shares, reduced, seed)
+        cells = (f"{row['recall@5']:.3f} / {row['recall@10']:.3f}" for row in found.values())
+        print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
+
+
+def written_form(profile: Profile) -> dict[str, Any]:
     """A profile as it is written."""
-    return {"bias": round(bias, 5), "weights": {n: round(float(w), 5) for n, w in zip(names, weights, strict=True)}}
+    weights = {name: round(float(weight), 5) for name, weight in zip(profile.channels, profile.weights, strict=True)}
+    return {"bias": round(profile.bias, 5), "small": round(profile.small, 5), "weights": weights}
 
 
-def best_two(example: Example, weights: Weights) -> list[float]:
+def best_two(example: Example, profile: Profile) -> list[float]:
     """The two greatest logits."""
-    logits = np.sort(example.features @ weights.channels + weights.bias)[::-1]
+    logits = np.sort(profile.logits(example.features, example.rows))[::-1]
     return [float(logits[0]), float(logits[min(1, len(logits) - 1)])]
 
 
@@ -227,33 +299,36 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=os.environ.get("REMANENCE_BENCH_DATA"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--dry-run", action="store_true", help="report and write nothing")
-    parser.add_argument("--without", nargs="*", default=(), help="channels to switch off, for ablations")
+    parser.add_argument("--ablate", action="store_true", help="print what each group of channels contributes")
     arguments = parser.parse_args()
     bench = Bench()
+    rng = np.random.default_rng(arguments.seed)
     written: dict[str, Any] = {"made_by": "tools/learn_recall.py", "version": remanence.__version__}
     written |= {"seed": arguments.seed, "embedder": bench.embedder.space.key, "cross_validation": {}}
     answered: list[tuple[list[float], float, float]] = []
-    off = [CHANNELS.index(channel) for channel in arguments.without]
     for kind, shares in (("turn", TURNS), ("document", DOCUMENTS)):
         pairs = {name: examples(bench, name, arguments.data) for name in shares}
-        for own, foreign in pairs.values():
-            for example in (*own, *foreign):
-                example.features[:, off] = 0
         data = {name: own for name, (own, _) in pairs.items()}
+        if arguments.ablate:
+            ablate(shares, data, arguments.seed)
+            continue
         written["cross_validation"] |= cross_validate(shares, data, arguments.seed)
         sets = [(shares[name], members) for name, members in data.items()]
         weights = rank_weights(sets, arguments.seed)
-        slope, bias = calibrate(sets, weights)
-        written[kind] = profile(weights * slope, CHANNELS, float(bias))
-        shipped = Weights(weights * slope, float(bias))
-        for name, (own, foreign) in pairs.items():
+        small = {name: excerpts(bench, name, arguments.data, rng) for name in EXCERPTED[kind]}
+        slope, of_small, bias = calibrate(sets + [(shares[name], own) for name, (own, _) in small.items()], weights)
+        learnt = Profile(CHANNELS, weights * slope, float(bias), float(of_small))
+        written[kind] = written_form(learnt)
+        for name, (own, foreign) in [*pairs.items(), *small.items()]:
             for members, label in ((own, 1.0), (foreign, 0.0)):
-                answered += [(best_two(e, shipped), label, shares[name] / len(members)) for e in members if len(e.gold)]
+                answered += [(best_two(e, learnt), label, shares[name] / len(members)) for e in members if len(e.gold)]
+    if arguments.ablate:
+        return
     x = np.array([two for two, _, _ in answered])
     y = np.array([label for _, label, _ in answered])
     importance = np.array([share for _, _, share in answered])
     fitted = logistic_regression(x, y, importance)
-    written["answerable"] = profile(fitted[:2], ("best", "second"), float(fitted[2]))
+    written["answerable"] = written_form(Profile(("best", "second"), fitted[:2], float(fitted[2])))
     sure = x @ fitted[:2] + fitted[2]
     written["abstention"] = {
         "auc": round(area(sure, y), 4),

@@ -90,7 +90,10 @@ def check(home: Path) -> list[str]:
 def main() -> int:
     """Run the check in a temporary folder; the exit status."""
     with tempfile.TemporaryDirectory(prefix="remanence-base-") as home:
-        broken = check(Path(home))
+        try:
+            broken = check(Path(home))
+        except subprocess.CalledProcessError as error:
+            broken = [f"{' '.join(error.cmd)} ended with status {error.returncode}\n{error.stdout}"]
     for line in broken:
         print(f"broken: {line}", file=sys.stderr)
     return 1 if broken else 0

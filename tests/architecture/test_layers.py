@@ -39,6 +39,13 @@ def test_parentheses_stand_only_around_what_does_not_exist_yet() -> None:
         assert exists != name.startswith("("), f"layer {module}: {'drop' if exists else 'add'} the parentheses"
 
 
+def test_contributing_lists_the_layers_that_exist() -> None:
+    existing = [name for name in layer_names() if name.isidentifier() and name != "__main__"]
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    listed = [line.split()[0] for line in text.partition("```text\n")[2].partition("```")[0].splitlines()]
+    assert listed == existing
+
+
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """An empty package under the project's contracts, with all its packages and all layers that it may ever have."""
@@ -47,6 +54,11 @@ def copy(tmp_path: Path) -> Path:
     for package in packages | {Path(name.strip("()")) for name in layer_names()}:
         (tmp_path / "remanence" / package).mkdir(parents=True, exist_ok=True)
         (tmp_path / "remanence" / package / "__init__.py").write_text("")
+    (tmp_path / "remanence/kernels/heavy.py").write_text("import torch\n")
+    # The one import that a contract excepts, without which that contract is refused.
+    named = tmp_path / "remanence/stores/embedders"
+    (named / "sentence_transformers.py").write_text("")
+    (named / "__init__.py").write_text("def f():\n    import remanence.stores.embedders.sentence_transformers\n")
     return tmp_path
 
 
@@ -62,6 +74,8 @@ def test_an_empty_copy_passes(copy: Path) -> None:
         ("core/x.py", "def f():\n    import remanence.kernels"),
         ("mechanisms/x.py", "import remanence.stores"),
         ("core/x.py", "import numpy"),
+        ("runtime/x.py", "def f():\n    import torch"),
+        ("cli/x.py", "import remanence.kernels.heavy"),
         ("unknown/__init__.py", ""),
     ],
 )

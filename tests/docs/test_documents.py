@@ -96,14 +96,17 @@ def test_no_block_hides_from_being_run(path: Path) -> None:
         assert block.language in LANGUAGES, f"{name(path)}, line {block.line}: language {block.language!r}"
 
 
+def links(markdown: str) -> list[str]:
+    """Targets of the links of a document that stay within the project."""
+    prose = re.sub(r"^(```|~~~).*?^\1", "", markdown, flags=re.MULTILINE | re.DOTALL)
+    return [target for target in re.findall(r"\]\(([^)\s]+)\)", prose) if not re.match(r"[a-z]+:", target)]
+
+
 def dead_links(markdown: str, path: Path) -> list[str]:
     """Links to files of the project that are not there, or to headings that they do not have."""
-    prose = re.sub(r"^(```|~~~).*?^\1", "", markdown, flags=re.MULTILINE | re.DOTALL)
     found = []
-    for target in re.findall(r"\]\(([^)\s]+)\)", prose):
+    for target in links(markdown):
         file, _, anchor = target.partition("#")
-        if re.match(r"[a-z]+:", target):
-            continue
         there = (path.parent / file).resolve() if file else path
         if not there.exists():
             found.append(target)
@@ -116,6 +119,29 @@ def dead_links(markdown: str, path: Path) -> list[str]:
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name)
 def test_links_lead_somewhere(path: Path) -> None:
     assert dead_links(path.read_text(encoding="utf-8"), path) == []
+
+
+def unreachable(start: Path, pages: set[Path]) -> set[Path]:
+    """The pages that no chain of links from `start` leads to."""
+    seen, ahead = {start}, [start]
+    while ahead:
+        path = ahead.pop()
+        there = {(path.parent / target.partition("#")[0]).resolve() for target in links(path.read_text("utf-8"))}
+        ahead.extend((there & pages) - seen)
+        seen |= there & pages
+    return pages - seen
+
+
+def test_every_page_can_be_found() -> None:
+    assert unreachable(ROOT / "README.md", {path for path in DOCUMENTS if path in EXECUTED}) == set()
+
+
+def test_a_lost_page_is_seen(tmp_path: Path) -> None:
+    first, second, third = (tmp_path / f"{name}.md" for name in "abc")
+    first.write_text("[b](b.md#x)")
+    second.write_text("[a](a.md)")
+    third.write_text("[a](a.md)")
+    assert unreachable(first, {first, second, third}) == {third}
 
 
 def fenced(language: str, text: str, above: str = "") -> str:

@@ -69,7 +69,11 @@ class Footprint:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One system on one data set. Shares are between 0 and 1, times in milliseconds unless the name says otherwise."""
+    """One system on one data set. Shares are between 0 and 1, times in milliseconds unless the name says otherwise.
+
+    `learnt_on`: the system's weights were learnt on these very questions, so that `metrics` and `gains` flatter it.
+    `cross_validated` then holds what weights learnt without the question's fold reach, where that was measured.
+    """
 
     system: str
     dataset: str
@@ -83,7 +87,9 @@ class Result:
     corpora: int
     documents: int
     questions: dict[str, int]
+    learnt_on: bool
     metrics: dict[str, dict[str, float]]
+    cross_validated: dict[str, float]
     gains: dict[str, Gain]
     newest_first: float | None
     updates: int
@@ -105,6 +111,8 @@ def from_run(
     hardware: Hardware,
     embedder: str | None = None,
     footprint: Footprint | None = None,
+    learnt_on: bool = False,
+    cross_validated: Mapping[str, float] | None = None,
 ) -> Result:
     """Summarise a run; with `baselines` (runs of the same data set), compare it with the best of them per metric."""
     for other in baselines:
@@ -125,7 +133,9 @@ def from_run(
         corpora=len(run.dataset.corpora),
         documents=sum(len(corpus.documents) for corpus in run.dataset.corpora),
         questions={category: len(run.clusters(category)) for category in categories},
+        learnt_on=learnt_on,
         metrics={category: run.summary(category) for category in categories},
+        cross_validated=dict(cross_validated or {}),
         gains={metric: _gain(run, best(baselines, metric), metric, seed) for metric in COMPARED if baselines},
         newest_first=updates[1] if updates else None,
         updates=updates[0] if updates else 0,
@@ -179,7 +189,7 @@ def read(path: Path) -> Result:
 
 def read_all(folder: Path) -> list[Result]:
     """All results under `folder`, by data set, baselines first."""
-    return sorted((read(path) for path in folder.glob("*.json")), key=lambda one: (one.dataset, _place(one.system)))
+    return sorted((read(path) for path in folder.glob("*-*.json")), key=lambda one: (one.dataset, _place(one.system)))
 
 
 def render(results: Sequence[Result]) -> str:
@@ -189,7 +199,9 @@ def render(results: Sequence[Result]) -> str:
     for name in dict.fromkeys(one.dataset for one in ordered):
         group = [one for one in ordered if one.dataset == name]
         sections.append(
-            "\n\n".join(part for part in (_heading(group), _table(group), _gains(group), _split(group)) if part)
+            "\n\n".join(
+                part for part in (_heading(group), _table(group), _gains(group), _split(group), _sizes(group)) if part
+            )
         )
     return "\n\n".join(sections) + "\n"
 
@@ -246,27 +258,51 @@ def _heading(group: Sequence[Result]) -> str:
 
 def _table(group: Sequence[Result]) -> str:
     columns = [*COMPARED, "mrr"]
-    top = {column: max(round(one.metrics[OVERALL][column], 3) for one in group) for column in columns}
+    # The best figure is marked; one that was learnt on its own questions competes with its cross-validated form.
+    best = {
+        column: max(round(one.cross_validated.get(column, one.metrics[OVERALL][column]), 3) for one in group)
+        for column in columns
+    }
     ordering = any(one.newest_first is not None for one in group)
-    head = ["system", *columns, *(["newest first"] if ordering else []), "p50 ms", "p95 ms", "build s"]
+    head = ["system", *columns, *(["newest first"] if ordering else []), "p50 ms", "p95 ms", "p99 ms", "build s"]
     rows = []
     for one in group:
-        cells = [_cell(one.metrics[OVERALL][column], top[column]) for column in columns]
+        found = one.metrics[OVERALL]
+        cells = [_cell(found[name], best[name], marked=name not in one.cross_validated) for name in columns]
         newest = ["–" if one.newest_first is None else f"{one.newest_first:.0%} of {one.updates}"] if ordering else []
-        times = [f"{one.latency.p50:.2f}", f"{one.latency.p95:.2f}", f"{one.build_seconds:.1f}"]
-        rows.append([f"`{one.system}`", *cells, *newest, *times])
+        times = [f"{value:.2f}" for value in (one.latency.p50, one.latency.p95, one.latency.p99)]
+        rows.append([_name(one), *cells, *newest, *times, f"{one.build_seconds:.1f}"])
+        if one.cross_validated:
+            held_out = one.cross_validated
+            cells = [_cell(held_out[name], best[name]) if name in held_out else "–" for name in columns]
+            blank = ["–"] * (len(head) - 1 - len(cells))
+            rows.append([f"`{one.system}`, cross-validated", *cells, *blank])
     return _markdown(head, rows)
 
 
 def _gains(group: Sequence[Result]) -> str:
     rows = [
-        [f"`{one.system}`", metric, f"`{gain.baseline}`", f"{gain.mean:+.3f}", _range(gain.low, gain.high),
+        [_name(one), metric, f"`{gain.baseline}`", f"{gain.mean:+.3f}", _range(gain.low, gain.high),
          _range(gain.corpus_low, gain.corpus_high)]
         for one in group
         for metric, gain in one.gains.items()
     ]  # fmt: skip
     head = ["system", "metric", "best baseline", "difference", "95 % over questions", "95 % over corpora"]
     return _markdown(head, rows) if rows else ""
+
+
+def _sizes(group: Sequence[Result]) -> str:
+    lines = [
+        f"`{one.system}` holds {one.bytes_per_record.memory:,.0f} bytes per record in memory"
+        + ("" if one.bytes_per_record.disk is None else f" and {one.bytes_per_record.disk:,.0f} on disk")
+        for one in group
+        if one.bytes_per_record.memory is not None
+    ]
+    return ". ".join(lines) + "." if lines else ""
+
+
+def _name(one: Result) -> str:
+    return f"`{one.system}`, development" if one.learnt_on else f"`{one.system}`"
 
 
 def _split(group: Sequence[Result]) -> str:
@@ -276,7 +312,7 @@ def _split(group: Sequence[Result]) -> str:
     head = ["recall@5 / recall@10", *(f"{name} ({group[0].questions[name]})" for name in categories)]
     rows = [
         [
-            f"`{one.system}`",
+            _name(one),
             *(f"{one.metrics[name]['recall@5']:.3f} / {one.metrics[name]['recall@10']:.3f}" for name in categories),
         ]
         for one in group
@@ -284,8 +320,8 @@ def _split(group: Sequence[Result]) -> str:
     return _markdown(head, rows)
 
 
-def _cell(value: float, top: float) -> str:
-    return f"**{value:.3f}**" if round(value, 3) == top else f"{value:.3f}"
+def _cell(value: float, best: float, *, marked: bool = True) -> str:
+    return f"**{value:.3f}**" if marked and round(value, 3) == best else f"{value:.3f}"
 
 
 def _range(low: float | None, high: float | None) -> str:

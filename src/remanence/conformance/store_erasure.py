@@ -256,6 +256,37 @@ def undo_refuses_what_it_cannot_do(stage: Stage) -> None:
     raises(NotFound, lambda: undo(store, link.change or "", scope=ANA), "undo of a change that was erased")
 
 
+@rule("S70")
+def changes_can_be_undone_one_after_the_other(stage: Stage) -> None:
+    """Changes to the same records and links can be undone newest first, each bringing back what was before it."""
+    store = stage.store()
+    id, other = put(store, "0", valid_from=day(-5)), put(store, "other")
+
+    def seen() -> object:
+        found = store.batch([Find(NOW), Edges()], scope=ANA).results
+        return ([(record.id, record.text, record.valid_from) for record in found[0]], found[1])
+
+    steps: list[list[Operation]] = [
+        [Revise(id, Draft("1")), Link(Edge(id, other, "t", 1.0))],
+        [Revise(id, Draft("2")), Link(Edge(id, other, "t", 2.0))],
+        [Restore(id, 1), Link(Edge(id, other, "t", 1.0))],
+        [Revise(id, Draft("3")), Unlink(Edge(id, other, "t"))],
+        [Link(Edge(id, other, "t", 3.0))],
+        [Close(id, at=day(100))],
+        [Restore(id, 1)],
+        [Revise(id, Draft("4"))],
+        [Close(id)],
+    ]
+    done = []
+    for operations in steps:
+        before = seen()
+        done.append((before, store.batch(operations, scope=ANA).change or ""))
+    raises(Conflict, lambda: undo(store, done[3][1], scope=ANA), "undo out of order")
+    for before, change in reversed(done):
+        undo(store, change, scope=ANA)
+        same(seen(), before, f"after undoing {change}")
+
+
 def _all(store: RecordStore) -> object:
     """All that can be read of a store's records."""
     reads: list[Operation] = [Find(NOW, limit=None), Changes(), Edges(), Receipts(), Pending("x"), Scan(space="space")]

@@ -54,12 +54,16 @@ def views_follow_their_definition(stage: Stage) -> None:
 
 @rule("S41")
 def a_date_ahead_does_not_hide(stage: Stage) -> None:
-    """What was just added is found even when its date lies ahead, and hidden as of a time before that date."""
+    """What was just added is found even when its date lies ahead, hidden as of a time before, and gone once deleted."""
     store = stage.store()
     id = put(store, "the trip", event_at=day(900))
     same(len(one(store, Find(View(START)))), 1, "found on the day it was added")
     same(one(store, Get((id,), View(START, as_of=day(899)))), (None,), "as of the day before")
     same(one(store, Get((id,), View(START, as_of=day(900))))[0].id, id, "as of its day")
+    one(store, Close(id))
+    for view in (View(START), View(day(900)), View(START, as_of=day(900))):
+        same(one(store, Find(view)), (), f"a deleted record whose date lies ahead, under {view}")
+    same(len(one(store, Find(View(START, known_at=START)))), 1, "as known before it was deleted")
 
 
 @rule("S42")

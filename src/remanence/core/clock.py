@@ -1,4 +1,4 @@
-"""Clocks. Everything below the runtime takes its time as an argument; this is the only file that reads the wall clock."""
+"""Clocks. Everything below the runtime takes its time as an argument; only this file reads the wall clock."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class SteppingClock:
 
 def to_micros(moment: datetime) -> int:
     """Microseconds since 1970-01-01 UTC, exact for years 1 to 9999. Naive datetimes are refused."""
-    if moment.tzinfo is None:
+    if moment.utcoffset() is None:
         raise InvalidTime(f"{moment.isoformat()} has no time zone; attach one, for example tzinfo=datetime.UTC")
     return (moment - EPOCH) // _MICROSECOND
 
@@ -44,7 +44,7 @@ def from_micros(micros: int) -> datetime:
     return EPOCH + timedelta(microseconds=micros)
 
 
-def parse_time(value: object, *, zone: str = "UTC") -> datetime:
+def parse_time(value: object) -> datetime:
     """Read a moment from a datetime, an ISO 8601 string, a date, or Unix seconds (milliseconds above 10^11).
 
     A value without a zone is taken as UTC. Raises `InvalidTime` naming the value when it cannot be read or lies
@@ -52,11 +52,11 @@ def parse_time(value: object, *, zone: str = "UTC") -> datetime:
     """
     try:
         moment = _read(value)
-        if moment.tzinfo is None:
+        if moment.utcoffset() is None:
             moment = moment.replace(tzinfo=UTC)
         moment.astimezone(UTC)
     except (OverflowError, OSError) as error:
-        raise InvalidTime(f"time {value!r} lies outside the years 1 to 9999 in {zone}") from error
+        raise InvalidTime(f"time {value!r} lies outside the years 1 to 9999 in UTC") from error
     return moment
 
 
@@ -76,4 +76,4 @@ def _read(value: object) -> datetime:
     try:
         return datetime.fromisoformat(text.strip())
     except ValueError as error:
-        raise InvalidTime(f"{text!r} is not an ISO 8601 time such as 2026-01-31 or 2026-01-31T09:30:00+01:00") from error
+        raise InvalidTime(f"{text!r} is not an ISO 8601 time like 2026-01-31 or 2026-01-31T09:30:00+01:00") from error

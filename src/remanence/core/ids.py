@@ -63,8 +63,6 @@ class UlidFactory:
             for _ in range(count - 1):
                 steps.append(steps[-1] + 1)
             self._last = steps[-1]
-            if self._last >> 128:
-                raise InvalidInput(f"the clock reads {self._clock().isoformat()}, beyond what a ULID can hold")
         return [encode(step) for step in steps[:count]]
 
 
@@ -79,5 +77,5 @@ def ulid_millis(ulid: str) -> int:
 
 
 def ulid_floor(moment: datetime) -> str:
-    """The smallest ULID of that moment's millisecond, for range queries."""
-    return encode((to_micros(moment) // 1000) << _RANDOM_BITS)
+    """The smallest ULID of that moment's millisecond, for range queries; before 1970, the smallest of all."""
+    return encode(max(0, to_micros(moment) // 1000) << _RANDOM_BITS)

@@ -24,7 +24,7 @@ import itertools
 import re
 import threading
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import Stemmer
@@ -165,6 +165,11 @@ class Analyzer:
         """`terms` of each text."""
         return [self.terms(text) for text in texts]
 
+    def terms_of_words(self, words: Sequence[str]) -> list[list[str]]:
+        """`terms_many` of a long list of words, several times faster: plain ones are stemmed all at once."""
+        self._home_terms.learn([word for word in words if word.isascii() and word.isalpha() and word.islower()])
+        return self.terms_many(words)
+
     def words(self, text: str) -> list[str]:
         """The words of `text` before stemming: casefolded, diacritics of Latin letters folded."""
         return self._general(text.lower() if text.isascii() else fold(text), stemmed=False)
@@ -194,6 +199,16 @@ class _Table(dict[str, str]):
         super().__init__()
         self._language = language
         self._stemmed = stemmed
+
+    def learn(self, words: Sequence[str]) -> None:
+        """Fill the table with words of the letters a-z, as far as it has room."""
+        algorithm = _algorithm("latin", self._language)
+        new = [word for word in dict.fromkeys(words) if len(word) <= MAX_TERM and word not in self]
+        if algorithm is not None and self._stemmed and len(self) + len(new) <= CACHE_WORDS:
+            stemmer, lock = _stemmer(algorithm)
+            with lock:
+                stems = stemmer.stemWords(new)
+            self.update((word, stem or word) for word, stem in zip(new, stems, strict=True))
 
     def __missing__(self, token: str) -> str:
         term = _normalise(token, self._language, stemmed=self._stemmed)
@@ -299,14 +314,18 @@ def _script(letter: str) -> str:
 
 
 def _stem(word: str, script: str, language: str) -> str:
-    if language == "none":
-        return word
-    algorithm = language if script in _SCRIPTS_OF.get(language, ("latin",)) else _DEFAULT_STEMMERS.get(script)
+    algorithm = _algorithm(script, language)
     if algorithm is None:
         return word
     stemmer, lock = _stemmer(algorithm)
     with lock:  # PyStemmer: one thread at a time per stemmer
         return str(stemmer.stemWord(word)) or word
+
+
+def _algorithm(script: str, language: str) -> str | None:
+    if language == "none":
+        return None
+    return language if script in _SCRIPTS_OF.get(language, ("latin",)) else _DEFAULT_STEMMERS.get(script)
 
 
 @functools.cache

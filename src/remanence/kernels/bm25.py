@@ -76,36 +76,31 @@ class Postings:
 
     def _merge(self, terms: Ints, offsets: NDArray[np.int64]) -> None:
         lengths = np.diff(offsets)
-        rows = np.repeat(np.arange(self.rows, self.rows + len(lengths), dtype=np.int64), lengths)
-        # One sort of (term, row) pairs packed into 64 bits groups postings and counts frequencies at once.
-        keys = np.sort((terms.astype(np.int64) << 32) | rows)
-        first = np.flatnonzero(np.diff(keys, prepend=-1))
-        tfs = np.minimum(np.diff(first, append=len(keys)), MAX_TF).astype(np.uint8)
-        keys = keys[first]
-        old_keys, old_tfs = self._all_keys()
-        if len(old_keys):
-            keys = np.concatenate([old_keys, keys])
-            tfs = np.concatenate([old_tfs, tfs])
-            order = np.argsort(keys, kind="stable")
-            keys, tfs = keys[order], tfs[order]
-        of_key = (keys >> 32).astype(np.int32)
-        starts = np.flatnonzero(np.diff(of_key, prepend=-1))
-        self._terms = of_key[starts]
-        self._starts = np.append(starts, len(keys))
-        self._docs = (keys & 0xFFFFFFFF).astype(np.int32)
+        rows = np.repeat(np.arange(self.rows, self.rows + len(lengths), dtype=np.int32), lengths)
+        order = _by_term(terms)
+        terms, rows = terms[order], rows[order]
+        new = _begins(terms)
+        new[1:] |= rows[1:] != rows[:-1]
+        first = np.flatnonzero(new)
+        tfs = np.minimum(np.diff(first, append=len(terms)), MAX_TF).astype(np.uint8)
+        terms, rows = terms[new], rows[new]
+        if self.rows:
+            # Older rows come first, so that a stable order by term keeps every list ascending.
+            tail = [(term, *pair) for term, (docs, tfs) in self._tail.items() for pair in zip(docs, tfs, strict=True)]
+            tail_terms, tail_docs, tail_tfs = np.array(tail, np.int64).reshape(-1, 3).T
+            terms = np.concatenate([np.repeat(self._terms, np.diff(self._starts)), tail_terms.astype(np.int32), terms])
+            order = _by_term(terms)
+            terms = terms[order]
+            rows = np.concatenate([self._docs, tail_docs.astype(np.int32), rows])[order]
+            tfs = np.concatenate([self._tfs, tail_tfs.astype(np.uint8), tfs])[order]
+        starts = np.flatnonzero(_begins(terms))
+        self._terms = terms[starts]
+        self._starts = np.append(starts, len(terms))
+        self._docs = rows
         self._tfs = tfs
         self._tail = {}
         self._tail_entries = 0
         self._base_rows = self.rows + len(lengths)
-
-    def _all_keys(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-        base = (np.repeat(self._terms.astype(np.int64), np.diff(self._starts)) << 32) | self._docs
-        tail = [(term << 32) | doc for term, (docs, _) in self._tail.items() for doc in docs]
-        tail_tfs = [tf for _, tfs in self._tail.values() for tf in tfs]
-        return (
-            np.concatenate([base, np.array(tail, np.int64)]),
-            np.concatenate([self._tfs, np.array(tail_tfs, np.uint8)]),
-        )
 
     def of(self, term: int) -> tuple[Ints, NDArray[np.uint8]]:
         """Rows that hold the term, ascending, and how often each does."""
@@ -130,7 +125,8 @@ class Postings:
         slots, known = self._slots(terms)
         counts = np.where(known, self._starts[np.minimum(slots + 1, len(self._starts) - 1)] - self._starts[slots], 0)
         if self._tail:
-            counts += [len(self._tail[t][0]) if t in self._tail else 0 for t in np.asarray(terms).tolist()]
+            waiting = [len(self._tail[t][0]) if t in self._tail else 0 for t in np.asarray(terms).tolist()]
+            counts += np.array(waiting, np.int64)
         return counts
 
     def _slots(self, terms: Sequence[int] | Ints) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
@@ -147,10 +143,16 @@ class Postings:
         return self._terms.nbytes + self._starts.nbytes + self._docs.nbytes + self._tfs.nbytes + tail
 
 
-def length_norms(lengths: NDArray[np.floating], k1: float = K1, b: float = B) -> Floats:
-    """k1 * (1 - b + b * |d| / avg) of every document; all that BM25 needs of a document's length."""
-    average = max(float(lengths.mean()), 1e-9) if len(lengths) else 1.0
-    return (k1 * (1 - b + b * lengths / average)).astype(np.float32)
+def length_norms(
+    lengths: NDArray[np.floating], k1: float = K1, b: float = B, *, average: float | None = None
+) -> Floats:
+    """k1 * (1 - b + b * |d| / avg) of every document; all that BM25 needs of a document's length.
+
+    `average` is needed where `lengths` are not those of the whole collection.
+    """
+    if average is None:
+        average = float(lengths.mean()) if len(lengths) else 1.0
+    return (k1 * (1 - b + b * lengths / max(average, 1e-9))).astype(np.float32)
 
 
 def saturate(tfs: NDArray[np.generic], norms: Floats, weight: float, k1: float = K1) -> Floats:
@@ -158,3 +160,18 @@ def saturate(tfs: NDArray[np.generic], norms: Floats, weight: float, k1: float =
     frequencies = tfs.astype(np.float32)
     share: Floats = frequencies * np.float32(weight * (k1 + 1)) / (frequencies + norms)
     return share
+
+
+def _by_term(terms: Ints) -> NDArray[np.intp]:
+    """The stable order by term, 16 bits at a time: NumPy sorts short integers by counting, in linear time."""
+    order = np.argsort(terms.astype(np.uint16), kind="stable")
+    if len(terms) and int(terms.max()) >> 16:
+        order = order[np.argsort((terms >> 16).astype(np.uint16)[order], kind="stable")]
+    return order
+
+
+def _begins(values: Ints) -> NDArray[np.bool_]:
+    """Where a run of equal values begins."""
+    begins = np.ones(len(values), bool)
+    np.not_equal(values[1:], values[:-1], out=begins[1:])
+    return begins

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,3 +39,50 @@ def logistic(score: float, slope: float, intercept: float) -> float:
     """Platt scaling: a score as a probability. Saturates instead of overflowing."""
     x = max(-500.0, min(500.0, slope * score + intercept))
     return 1 / (1 + math.exp(-x))
+
+
+USUAL_ROWS = 600
+"""Records in a scope for which a profile's bias holds as it is."""
+
+
+def smallness(rows: int) -> float:
+    """How many e-folds a scope is below the usual size: one record of two is a likelier answer than one of six
+    hundred, and rare words are not rare yet."""
+    return max(0.0, math.log(USUAL_ROWS / max(rows, 1)))
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A learnt formula: log-odds = weights · channels + bias + small * smallness."""
+
+    channels: tuple[str, ...]
+    weights: NDArray[np.float64]
+    """[len(channels)]"""
+    bias: float
+    small: float = 0.0
+
+    def offset(self, rows: int) -> float:
+        """What does not depend on the channels, in a scope of so many rows."""
+        return self.bias + self.small * smallness(rows)
+
+    def logits(self, features: NDArray[np.floating], rows: int) -> NDArray[np.float64]:
+        """Log-odds of each line of `features` [n, len(channels)]."""
+        return linear(features, self.weights) + self.offset(rows)
+
+    def shares(self, features: NDArray[np.floating]) -> dict[str, float]:
+        """What each channel adds, for one line [len(channels)]."""
+        return dict(zip(self.channels, (features * self.weights).tolist(), strict=True))
+
+
+def read_profiles(path: Path, channels: Mapping[str, Sequence[str]]) -> dict[str, Profile]:
+    """The profiles of a JSON file by name, their weights in the order of `channels[name]`."""
+    numbers = json.loads(path.read_text(encoding="utf-8"))
+    return {
+        name: Profile(
+            tuple(order),
+            np.array([numbers[name]["weights"][channel] for channel in order], np.float64),
+            float(numbers[name]["bias"]),
+            float(numbers[name].get("small", 0.0)),
+        )
+        for name, order in channels.items()
+    }

@@ -30,6 +30,14 @@ class Growing(Generic[Scalar]):
         self._data[self._length : needed] = values
         self._length = needed
 
+    def take(self, values: NDArray[Any]) -> None:
+        """`extend` by rows that the caller gives away: the first ones, if they fit in type and shape, are not copied."""
+        data = self._data
+        if self._length or values.dtype != data.dtype or values.shape[1:] != data.shape[1:] or not _own(values):
+            self.extend(values)
+        else:
+            self._data, self._length = values, len(values)
+
     @property
     def view(self) -> NDArray[Scalar]:
         """The filled part, writable."""
@@ -42,3 +50,8 @@ class Growing(Generic[Scalar]):
 
     def __len__(self) -> int:
         return self._length
+
+
+def _own(values: NDArray[Any]) -> bool:
+    """Whether an array may be written to and is all there is of its memory."""
+    return values.flags.owndata and values.flags.writeable and values.flags.c_contiguous

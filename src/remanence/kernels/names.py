@@ -26,6 +26,7 @@ _UPPER = "A-Z" + "".join(c for c in map(chr, range(0xC0, 0x530)) if c.isupper())
 _LINKS = "of|de|la|le|du|da|del|di|van|von|der|den|bin|al|el|y|&"
 
 
+@functools.cache
 def _runs(upper: str) -> re.Pattern[str]:
     # A full stop belongs to a run only after an initial or a title. The first character is a plain class, so that the
     # scan over lower-case text stays inside the regular expression engine's fastest loop.
@@ -35,7 +36,6 @@ def _runs(upper: str) -> re.Pattern[str]:
 
 
 _ASCII_RUNS = _runs("A-Z")
-_WIDE_RUNS = _runs(_UPPER)
 _HANDLES = re.compile(r"(?<![\w.])@\w[\w.-]*\w")
 _QUOTED = re.compile(
     r"\"([^\"“”\n]{2,80})\"|“([^“”\n]{2,80})”|«\s?([^«»\n]{2,80}?)\s?»|《([^《》\n]{1,80})》|「([^「」\n]{1,80})」"
@@ -72,7 +72,7 @@ def names(text: str) -> list[str]:
             if _is_title(title):
                 found.setdefault(name_key(title), title)
                 titled.append(match.span())
-    for match in (_ASCII_RUNS if text.isascii() else _WIDE_RUNS).finditer(text):
+    for match in (_ASCII_RUNS if text.isascii() else _runs(_UPPER)).finditer(text):
         start, end = match.span()
         while titled and titled[0][1] <= start:
             titled.popleft()

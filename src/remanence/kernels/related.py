@@ -17,6 +17,7 @@ WordTable = Callable[[], tuple[Sequence[str], NDArray[np.float32]]]
 
 MOST = 12
 LEAST_SIMILARITY = 0.45
+_CHUNK = 512
 
 
 class RelatedTerms:
@@ -68,14 +69,33 @@ class RelatedTerms:
         with self._lock:
             if self._codes is None:
                 words, vectors = self._table()
-                rows: dict[str, list[int]] = {}
-                for i, analysed in enumerate(self._analyzer.terms_many(words)):
-                    if len(analysed) == 1 and not is_stopword(analysed[0]):
-                        rows.setdefault(analysed[0], []).append(i)
-                means = np.array([vectors[of].mean(axis=0) for of in rows.values()], np.float32)
-                means = means.reshape(len(rows), vectors.shape[1])
-                means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
+                rows: dict[str, int] = {}
+                row_of = [
+                    -1 if len(terms) != 1 or is_stopword(terms[0]) else rows.setdefault(terms[0], len(rows))
+                    for terms in self._analyzer.terms_of_words(words)
+                ]
+                codes, self._scales = _means(vectors, np.array(row_of, np.intp), len(rows))
                 self._terms = list(rows)
-                self._row = {term: i for i, term in enumerate(rows)}
-                self._codes, self._scales = quantize(means)
+                self._row = rows
+                self._codes = codes
             return self._codes
+
+
+def _means(
+    vectors: NDArray[np.float32], row_of: NDArray[np.intp], rows: int
+) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Quantised unit vectors in the direction of the mean of each row's vectors: codes [rows, dim], scales [rows].
+
+    `row_of` [v] names the row of each of `vectors` [v, dim], every row at least once; -1 for none.
+    """
+    codes, scales = np.zeros((rows, vectors.shape[1]), np.int8), np.zeros(rows, np.float32)
+    order = np.argsort(row_of, kind="stable")[np.count_nonzero(row_of < 0) :]
+    ends = np.append(np.flatnonzero(np.diff(row_of[order])) + 1, len(order)) if rows else np.zeros(0, np.intp)
+    starts = np.concatenate([[0], ends[:-1]])
+    for low in range(0, rows, _CHUNK):
+        part = slice(low, min(low + _CHUNK, rows))
+        begin = int(starts[low])
+        sums = np.add.reduceat(vectors[order[begin : int(ends[part][-1])]], starts[part] - begin, axis=0)
+        sums /= np.maximum(np.sqrt(np.einsum("ij,ij->i", sums, sums)), 1e-9)[:, None]
+        codes[part], scales[part] = quantize(sums)
+    return codes, scales

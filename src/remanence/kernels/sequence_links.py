@@ -19,8 +19,8 @@ def link_naive(
     """Sessions, predecessors and successors of rows, all at once.
 
     Row i belongs to stream `groups[i]` and happened at `times[i]`; in streams with `splits[i]` a jump of more than
-    `gap` (either way) begins a new session. Returns `(session, previous, next)`; -1: no neighbour. Sessions are
-    numbered by first appearance.
+    `gap` (either way) begins a new session. A row of a negative group belongs to no stream and is a session of its
+    own. Returns `(session, previous, next)`; -1: no neighbour. Sessions are numbered by first appearance.
     """
     last: dict[int, int] = {}
     session: list[int] = []
@@ -37,7 +37,8 @@ def link_naive(
             session.append(count)
             previous.append(-1)
             count += 1
-        last[group] = row
+        if group >= 0:
+            last[group] = row
     return session, previous, following
 
 
@@ -71,7 +72,7 @@ class SessionLinks:
             group = int(sorted_groups[begin])
             before_row[begin], before_time[begin], carried[begin] = self._last.get(group, (-1, 0, -1))
         broken = splits[order] & (np.abs(sorted_times - before_time) > self.gap)
-        starts = broken | (before_row < 0)
+        starts = broken | (before_row < 0) | (sorted_groups < 0)
         before_row[starts] = -1
         # Numbered by first appearance in row order, although the work is done in group order.
         rank = np.full(n, -1, np.int64)
@@ -96,6 +97,7 @@ class SessionLinks:
         ]
         for end in ends.tolist():
             i = int(order[end - 1])
-            self._last[int(groups[i])] = (i + first_row, int(times[i]), int(session[i]))
+            if groups[i] >= 0:
+                self._last[int(groups[i])] = (i + first_row, int(times[i]), int(session[i]))
         self.sessions += len(start_rows)
         return session, previous, following, joined

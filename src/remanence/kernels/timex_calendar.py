@@ -6,7 +6,6 @@ seasons are the meteorological ones of the northern hemisphere (winter of a year
 
 from __future__ import annotations
 
-import calendar
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 
@@ -134,7 +133,7 @@ def shifted(moment: datetime, unit: str, count: int) -> datetime:
     """`moment` moved by `count` units; the day of the month is kept, or the last one there is."""
     if unit in ("month", "quarter", "year", "decade"):
         target = month(moment.year, moment.month + count * {"month": 1, "quarter": 3, "year": 12, "decade": 120}[unit])
-        last = calendar.monthrange(target.start.year, target.start.month)[1]
+        last = (target.end - DAY).day
         return moment.replace(year=target.start.year, month=target.start.month, day=min(moment.day, last))
     return moment + count * {"hour": timedelta(hours=1), "day": DAY}.get(unit, WEEK)
 

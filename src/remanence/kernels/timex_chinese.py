@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -132,38 +133,41 @@ def _weekday(match: re.Match[str], now: datetime) -> Period:
 
 
 _COUNT = rf"(?P<count>好几|几|数|{_NUMBER})个?(?P<unit>天|日|周|星期|礼拜|月|年|小时|分钟)"
-_RULES: tuple[tuple[re.Pattern[str], _Rule], ...] = tuple(
-    (re.compile(pattern), rule)
-    for pattern, rule in (
-        (
-            r"(?P<year>\d{4}|[一二][零〇一二三四五六七八九]{3}|去|今|明|大?前|大?后)年的?"
-            rf"(?:{_MONTH_DAY}|(?P<season>[春夏秋冬])[天季]|(?P<yearpart>年?初|年?底|年?末))?",
-            _in_year,
-        ),
-        (rf"(?:过去|最近|近)的?这?{_COUNT}", _rolling),
-        (rf"{_COUNT}(?P<side>之前|以前|前|之后|以后|后)", _ago),
-        (r"半年(?:之前|以前|前)", lambda match, now: cal.unit_at(now, "month", -6)),
-        (
-            rf"(?<![晚早])(?P<step>上上|上|这|本|下下|下)个?(?:周(?![围边到密全转岁旋])|星期|礼拜)(?P<weekday>[一二三四五六日天末])?{_OF_DAY}",
-            _week,
-        ),
-        (
-            rf"(?<![晚早])(?P<step>上上|上|这|本|下下|下)个?月(?![亮饼球光色])(?:(?P<day>{_NUMBER})[日号]|{_PART})",
-            _month_step,
-        ),
-        (rf"(?<![然之以最目今])(?P<step>大前|前|昨|今|明|大后|后)(?:(?P<night>晚|夜)|[天日早]){_OF_DAY}", _day_step),
-        (_MONTH_DAY, _yearless),
-        (rf"(?<!每)(?<!每个)(?:周|星期|礼拜)(?P<weekday>[一二三四五六日天]){_OF_DAY}", _weekday),
-        ("最近|近来|近期|近日", lambda match, now: Period(cal.midnight(now) - 30 * DAY, now, "recent")),
-        (
-            "目前|(?<![出发呈表])现在|当前|如今|眼下",
-            lambda match, now: Period(*_edges(cal.unit_at(now, "day")), "present"),
-        ),
-    )
+_RULES: tuple[tuple[str, _Rule], ...] = (
+    (
+        r"(?P<year>\d{4}|[一二][零〇一二三四五六七八九]{3}|去|今|明|大?前|大?后)年的?"
+        rf"(?:{_MONTH_DAY}|(?P<season>[春夏秋冬])[天季]|(?P<yearpart>年?初|年?底|年?末))?",
+        _in_year,
+    ),
+    (rf"(?:过去|最近|近)的?这?{_COUNT}", _rolling),
+    (rf"{_COUNT}(?P<side>之前|以前|前|之后|以后|后)", _ago),
+    (r"半年(?:之前|以前|前)", lambda match, now: cal.unit_at(now, "month", -6)),
+    (
+        rf"(?<![晚早])(?P<step>上上|上|这|本|下下|下)个?(?:周(?![围边到密全转岁旋])|星期|礼拜)(?P<weekday>[一二三四五六日天末])?{_OF_DAY}",
+        _week,
+    ),
+    (
+        rf"(?<![晚早])(?P<step>上上|上|这|本|下下|下)个?月(?![亮饼球光色])(?:(?P<day>{_NUMBER})[日号]|{_PART})",
+        _month_step,
+    ),
+    (rf"(?<![然之以最目今])(?P<step>大前|前|昨|今|明|大后|后)(?:(?P<night>晚|夜)|[天日早]){_OF_DAY}", _day_step),
+    (_MONTH_DAY, _yearless),
+    (rf"(?<!每)(?<!每个)(?:周|星期|礼拜)(?P<weekday>[一二三四五六日天]){_OF_DAY}", _weekday),
+    ("最近|近来|近期|近日", lambda match, now: Period(cal.midnight(now) - 30 * DAY, now, "recent")),
+    (
+        "目前|(?<![出发呈表])现在|当前|如今|眼下",
+        lambda match, now: Period(*_edges(cal.unit_at(now, "day")), "present"),
+    ),
 )
 _STARTS = re.compile(r"\d+|[一二两三四五六七八九十〇零]+|[几数好半大前昨今明后去上这本下周星礼最近过目现当如眼]")
 TRIGGERS = re.compile(r"[年月日号天周期拜晚早夜前后近现目当如眼时钟]")
 """Every expression holds one of these characters."""
+
+
+@functools.cache
+def _compiled_rules() -> tuple[tuple[re.Pattern[str], _Rule], ...]:
+    # On first need: most programs never meet Chinese.
+    return tuple((re.compile(pattern), rule) for pattern, rule in _RULES)
 
 
 def _edges(period: Period) -> tuple[datetime, datetime]:
@@ -203,7 +207,7 @@ def read(text: str, now: datetime) -> Iterator[tuple[Period, int, int]]:
 
 
 def _at(text: str, position: int, now: datetime) -> tuple[Period, int] | None:
-    for pattern, rule in _RULES:
+    for pattern, rule in _compiled_rules():
         match = pattern.match(text, position)
         if match is None:
             continue

@@ -127,8 +127,10 @@ class WordPiece:
         self._chunks: dict[str, tuple[int, ...]] = {}
         self._words: dict[str, tuple[int, ...]] = {}
 
-    def __len__(self) -> int:
-        return len(self._ids)
+    @property
+    def tokens(self) -> list[str]:
+        """The vocabulary, by id."""
+        return list(self._ids)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of `text`, [UNK] for each word that the vocabulary cannot spell."""

@@ -70,7 +70,7 @@ def normalised_rows(vectors: object, *, rows: int, dim: int | None, origin: str)
     """
     try:
         matrix = np.asarray(vectors, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise EmbeddingError(f"{origin} returned something that is no matrix of numbers: {error}") from error
     if rows == 0 and matrix.size == 0:
         return np.zeros((0, dim or 0), dtype=np.float32)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from typing import Any
 
 import pytest
@@ -204,6 +204,26 @@ def test_depth_is_limited() -> None:
         deep = [deep]
     with pytest.raises(InvalidFilter, match="the value for 'x' is nested"):
         compile_filter({"x": deep})
+
+
+class Nowhere(tzinfo):
+    """A zone that does not know its offset: such a datetime is naive in all but name."""
+
+    def utcoffset(self, dt: datetime | None) -> None:
+        return None
+
+    def dst(self, dt: datetime | None) -> None:
+        return None
+
+    def tzname(self, dt: datetime | None) -> None:
+        return None
+
+
+def test_times_at_the_edges_of_what_can_be_said() -> None:
+    assert holds({"event_at": {"lt": datetime(2027, 1, 1, tzinfo=Nowhere())}})
+    assert holds({"event_at": {"gt": datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))}})
+    assert holds({"event_at": {"lt": datetime.max}, "seen": {"gt": datetime.min}})
+    assert not holds({"event_at": {"lt": 1e300}})
 
 
 def test_a_filter_keeps_nothing_of_the_callers() -> None:

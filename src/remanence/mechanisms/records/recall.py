@@ -9,9 +9,9 @@ and ship as numbers (`recall_weights.json`); `docs/design/recall.md` says what e
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -26,7 +26,7 @@ from remanence.core.errors import InvalidInput
 from remanence.core.scope import Scope
 from remanence.kernels.analyzer import Analyzer
 from remanence.kernels.dense import top
-from remanence.kernels.fusion import linear, logistic
+from remanence.kernels.fusion import USUAL_ROWS, Profile, logistic, read_profiles
 from remanence.kernels.quantize import quantize
 from remanence.substrates.embedding import Embedder, HashEmbedder
 from remanence.substrates.records import channels, conversation, snapshot
@@ -49,9 +49,9 @@ CARD = Card(
 )
 
 CHANNELS = (
-    "lexical", "lexical_window", "lexical_prev", "lexical_next", "lexical_prev2", "lexical_next2", "lexical_session",
-    "lexical_stop", "related", "bridge", "dense", "dense_window", "dense_prev", "dense_next", "speaker",
-    "speaker_dense", "asks", "prev_asks", "when_dated", "length", "time", "recency",
+    "lexical", "lexical_window", "lexical_session", "lexical_stop", "related", "bridge", "dense", "dense_window",
+    "dense_prev", "dense_next", "speaker", "speaker_dense", "asks", "prev_asks", "when_dated", "length", "time",
+    "recency",
 )  # fmt: skip
 
 ALL_ROWS = 2000
@@ -65,30 +65,18 @@ _FILTER_BLOCK, _SPARE = 32, 4
 Related = Callable[[str], Sequence[tuple[str, float]]]
 
 
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """One profile: the weight of each channel and the bias of the calibrated logit."""
-
-    channels: NDArray[np.float64]
-    bias: float
-
-
 @lru_cache(maxsize=1)
-def learnt() -> dict[str, Weights]:
+def learnt() -> dict[str, Profile]:
     """The weights that ship: profiles "turn" and "document", and "answerable" over the two best logits."""
-    numbers = json.loads(Path(__file__).with_name("recall_weights.json").read_text(encoding="utf-8"))
     order = {"turn": CHANNELS, "document": CHANNELS, "answerable": ("best", "second")}
-    return {
-        name: Weights(np.array([numbers[name]["weights"][channel] for channel in names]), numbers[name]["bias"])
-        for name, names in order.items()
-    }
+    return read_profiles(Path(__file__).with_name("recall_weights.json"), order)
 
 
 class Recall:
     """The engine over one scope of a record store. Cheap to make; the scope's index lives in `indexes`.
 
-    `related` gives related words (see `kernels.related`), None switches that channel off; `weights` replaces the
-    profiles that ship.
+    `related` gives related words (see `kernels.related`), None switches that channel off; `profiles` replaces the
+    ones that ship.
     """
 
     card: ClassVar[Card] = CARD
@@ -102,7 +90,7 @@ class Recall:
         analyzer: Analyzer | None = None,
         indexes: IndexCache | None = None,
         related: Related | None = None,
-        weights: Mapping[str, Weights] | None = None,
+        profiles: Mapping[str, Profile] | None = None,
     ) -> None:
         self.store = MemoryStore() if store is None else store
         self.scope = Scope(app_id=CARD.slug) if scope is None else scope
@@ -110,7 +98,7 @@ class Recall:
         self.analyzer = Analyzer() if analyzer is None else analyzer
         self.indexes = IndexCache(self.store) if indexes is None else indexes
         self.related = related
-        self.weights = weights
+        self.profiles = profiles
         self._latest = EPOCH
 
     def analyse(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
@@ -164,6 +152,7 @@ class Recall:
 
     def forget(self, ids: Sequence[str], *, now: datetime) -> int:
         """Close records: found no more, though still in the journal (the operation `Erase` destroys)."""
+        self._latest = max(self._latest, now)
         shown = self.store.batch([Get(tuple(dict.fromkeys(ids)), View(now))], scope=self.scope).results[0]
         closing = [Close(record.id) for record in shown if record is not None]
         self.store.batch(closing, scope=self.scope)
@@ -175,11 +164,11 @@ class Recall:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from `state` in an empty scope; vectors are made anew."""
-        snapshot.put_back(self.store, self.scope, state, self.derive)
+        self._latest = max(self._latest, snapshot.put_back(self.store, self.scope, state, self.derive))
 
     def read(self, query: str, k: int, *, now: datetime) -> list[Hit]:
-        """The k records most likely to answer `query`, best first."""
-        return self.search(query, k, view=View(now))
+        """The k records most likely to answer `query`, best first; none for a blank one."""
+        return self.search(query, k, view=View(now)) if query.strip() else []
 
     def search(
         self,
@@ -199,60 +188,58 @@ class Recall:
         """
         if not query.strip():
             raise InvalidInput("the query is empty; say what to look for")
-        admits = compile_filter(where or {})
+        admits, filtered = compile_filter(where or {}), bool(where) or kinds is not None
         space = self.embedder.space
         index = self.indexes.get(self.scope, space.key, space.dim)
         vector = self.embedder.embed([query], kind="query")[0] if use_dense else np.zeros(space.dim, np.float32)
-        with index.lock:
-            question = conversation.take_apart(query, index, self.analyzer, view.as_of or view.now)
-            rows, features = self.features(index, question, vector, view)
-            logits = self.logits(index, rows, features)
-            # The best k are most often all that is asked for; the whole order only where a filter may refuse many.
-            order = top(logits, len(rows) if where or kinds else k + _SPARE)
-            best = logits[order]
-            # Whoever is shown n-th gets the n-th best logit: an update inherits the standing of what it replaces.
-            order = order[conversation.current_first(index, rows[order], best, question)]
-            ids = [index.ids[row] for row in rows[order].tolist()]
         hits: list[Hit] = []
-        block = max(k, _FILTER_BLOCK)
-        for start in range(0, len(ids), block):
-            (records,) = self.store.batch([Get(tuple(ids[start : start + block]), view)], scope=self.scope).results
-            for place, record in enumerate(records, start):
-                # A record closed since the index was read is no longer there to be shown.
-                if len(hits) < k and record is not None and (not kinds or record.kind in kinds) and admits(record):
-                    logit, own = float(best[place]), int(order[place])
-                    shares = self.shares(index, int(rows[own]), features[own], logit) if explain else {}
-                    hits.append(Hit(record.id, record.text, logistic(logit, 1, 0), shares, record))
-            if len(hits) == k:
+        # Where a filter refuses too much of what the first stage lets through, the whole scope is asked.
+        for whole in (ALL_ROWS, len(index)) if filtered else (ALL_ROWS,):
+            with index.lock:
+                question = conversation.take_apart(query, index, self.analyzer, view.as_of or view.now)
+                rows, features = self.features(index, question, vector, view, whole)
+                logits = self.logits(index, rows, features)
+                # The best k are most often all that is asked for; the whole order only where a filter may refuse many.
+                order = top(logits, len(rows) if filtered else k + _SPARE)
+                best = logits[order]
+                # Whoever is shown n-th gets the n-th best logit: an update inherits the standing of what it replaces.
+                order = order[conversation.current_first(index, rows[order], best, question)]
+                ids = tuple(index.ids[row] for row in rows[order].tolist())
+            hits, start, block = [], 0, max(k, _FILTER_BLOCK)
+            while start < len(ids) and len(hits) < k:
+                (records,) = self.store.batch([Get(ids[start : start + block], view)], scope=self.scope).results
+                for place, record in enumerate(records, start):
+                    # A record closed since the index was read is no longer there to be shown.
+                    if len(hits) < k and record and (kinds is None or record.kind in kinds) and admits(record):
+                        logit, own = float(best[place]), int(order[place])
+                        shares = self.shares(record.kind == "turn", features[own], len(index), logit) if explain else {}
+                        hits.append(Hit(record.id, record.text, logistic(logit, 1, 0), shares, record))
+                start, block = start + block, 2 * block
+            if len(hits) >= k or len(index) <= whole:
                 break
         return hits
 
     def features(
-        self, index: ScopeIndex, question: conversation.Question, vector: Floats, view: View
+        self, index: ScopeIndex, question: conversation.Question, vector: Floats, view: View, whole: int = ALL_ROWS
     ) -> tuple[Rows, NDArray[np.float32]]:
-        """Candidate rows [c], ascending, and their channels [c, len(CHANNELS)]."""
-        found = channels.postings_of(index, question.terms)
+        """Candidate rows [c], ascending (all of a scope of up to `whole`), and their channels [c, len(CHANNELS)]."""
+        visible = index.visible(view)
+        found = channels.postings_of(index, question.terms, visible)
         ceiling = np.float32(channels.lexical_ceiling(index, question.terms, found))
         words = channels.lexical(index, found) / ceiling
-        meaning = channels.dense(index, vector)
-        visible = index.visible(view)
-        if visible is not None:
-            # What cannot be seen must not shine on its neighbours either.
-            words[:-1][~visible] = 0
-            meaning[:-1][~visible] = 0
-        rows = conversation.candidates(index, words, meaning, visible, whole=ALL_ROWS, pool=POOL)
+        meaning = channels.dense(index, vector, visible)
+        rows = conversation.candidates(index, words, meaning, visible, whole=whole, pool=POOL)
         features = np.zeros((len(rows), len(CHANNELS)), np.float32)
         if not len(rows):
             return rows, features
-        around = index.neighbours(rows)
+        around = channels.around(index, rows, visible)
         column = dict(zip(CHANNELS, features.T, strict=True))
-        for name, distance in (("", 0), ("_prev", -1), ("_next", 1), ("_prev2", -2), ("_next2", 2)):
-            column["lexical" + name][:] = words[around[distance]]
-            if "dense" + name in column:
-                column["dense" + name][:] = meaning[around[distance]]
+        column["lexical"][:] = words[rows]
+        for name, distance in (("dense", 0), ("dense_prev", -1), ("dense_next", 1)):
+            column[name][:] = meaning[around[distance]]
         column["lexical_window"][:] = channels.lexical_window(index, found, around) / ceiling
         column["lexical_session"][:] = channels.session_lexical(index, found)[index.session[rows]]
-        stops = channels.postings_of(index, question.stops)
+        stops = channels.postings_of(index, question.stops, visible)
         column["lexical_stop"][:] = channels.lexical_of(index, stops, rows) / ceiling
         if self.related is not None:
             column["related"][:] = channels.related_lexical(index, question.terms, self.related)[rows] / ceiling
@@ -273,27 +260,24 @@ class Recall:
         column["recency"][:] = index.recency(rows)
         return rows, features
 
-    def _profile(self, name: str) -> Weights:
-        return (self.weights or learnt())[name]
+    def _profile(self, name: str) -> Profile:
+        return (self.profiles or learnt())[name]
 
     def logits(self, index: ScopeIndex, rows: Rows, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """w · channels + b of each row [c], by the profile of its kind."""
-        turn, document = self._profile("turn"), self._profile("document")
-        as_turn = linear(features, turn.channels) + turn.bias
-        as_document = linear(features, document.channels) + document.bias
-        logits: NDArray[np.float64] = np.where(index.is_turn[rows], as_turn, as_document)
-        return logits
+        turn, document = (self._profile(kind).logits(features, len(index)) for kind in ("turn", "document"))
+        return np.where(index.is_turn[rows], turn, document)
 
-    def shares(self, index: ScopeIndex, row: int, features: NDArray[np.float32], logit: float) -> dict[str, float]:
+    def shares(self, is_turn: bool, features: NDArray[np.float32], rows: int, logit: float) -> dict[str, float]:
         """What each channel adds to a row's logit, the bias, and what being the current word on a matter adds."""
-        profile = self._profile("turn" if index.is_turn[row] else "document")
-        shares = dict(zip(CHANNELS, (features * profile.channels).tolist(), strict=True))
-        return {**shares, "bias": profile.bias, "current": logit - sum(shares.values()) - profile.bias}
+        profile = self._profile("turn" if is_turn else "document")
+        shares = {**profile.shares(features), "bias": profile.offset(rows)}
+        return {**shares, "current": logit - sum(shares.values())}
 
     def answerable(self, hits: Sequence[Hit]) -> float:
         """Probability that anything found answers: low when the memory holds nothing to the point."""
         if not hits:
             return 0.0
-        best = [np.log(p / (1 - p)) for p in (min(max(hit.score, 1e-9), 1 - 1e-9) for hit in hits[:2])]
-        profile = self._profile("answerable")
-        return logistic(float(np.dot(profile.channels, [best[0], best[-1]])) + profile.bias, 1, 0)
+        best = [math.log(p / (1 - p)) for p in (min(max(hit.score, 1e-9), 1 - 1e-9) for hit in hits[:2])]
+        logit = self._profile("answerable").logits(np.array([[best[0], best[-1]]]), USUAL_ROWS)[0]
+        return logistic(float(logit), 1, 0)

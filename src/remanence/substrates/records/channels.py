@@ -18,14 +18,27 @@ from remanence.substrates.records.scope_index import WINDOW, ScopeIndex
 Floats = NDArray[np.float32]
 Rows = NDArray[np.intp]
 Postings = tuple[NDArray[np.int32], NDArray[np.uint8]]
+Visible = NDArray[np.bool_] | None
+"""What `ScopeIndex.visible` answers."""
 Around = Mapping[int, Rows]
-"""Rows at each distance, from `ScopeIndex.neighbours`."""
+"""Rows at each distance, from `around`."""
 
 
-def postings_of(index: ScopeIndex, terms: Sequence[str]) -> list[Postings]:
-    """Postings of each distinct term that occurs in the scope; terms that do not are left out."""
+def postings_of(index: ScopeIndex, terms: Sequence[str], visible: Visible = None) -> list[Postings]:
+    """Postings of each distinct term, as far as rows are visible; terms that occur nowhere are left out."""
     integers = [term for term in index.lookup(tuple(dict.fromkeys(terms))) if term is not None]
-    return [found for found in index.postings.of_many(integers) if len(found[0])]
+    found = index.postings.of_many(integers)
+    if visible is not None:
+        found = [(docs[seen], tfs[seen]) for docs, tfs in found for seen in [visible[docs]]]
+    return [pair for pair in found if len(pair[0])]
+
+
+def around(index: ScopeIndex, rows: Rows, visible: Visible = None) -> Around:
+    """`index.neighbours`, and -1 for those that cannot be seen: they must not shine on others either."""
+    found = index.neighbours(rows)
+    if visible is None:
+        return found
+    return {distance: np.where(visible[near], near, -1) for distance, near in found.items()}
 
 
 def lexical(index: ScopeIndex, postings: Sequence[Postings]) -> Floats:
@@ -60,7 +73,7 @@ def lexical_ceiling(index: ScopeIndex, terms: Sequence[str], found: Sequence[Pos
 def lexical_window(index: ScopeIndex, postings: Sequence[Postings], around: Around) -> Floats:
     """BM25 of each row taken together with its neighbours as one document: frequencies and lengths add up."""
     lengths = np.append(index.lengths, np.float32(0))
-    norms = length_norms(_windowed(lengths, around))
+    norms = length_norms(_windowed(lengths, around), average=index.window_length)
     scores = np.zeros(len(around[0]), np.float32)
     frequency = np.zeros(len(index) + 1, np.float32)
     for docs, tfs in postings:
@@ -122,29 +135,34 @@ def bridge(
     The relevance model RM3 (N. Abdul-Jaleel et al., "UMass at TREC 2004") with idf in the choice of terms: what a
     first hop says leads to the second. `known` are the integers of the query's own terms, which are left out.
     """
+    scores = np.zeros(len(index) + 1, np.float32)
     spoken = [index.terms_of(row) for row in seeds.tolist()]
     said = np.concatenate([np.zeros(0, np.int32), *spoken])
+    if not len(said):
+        return scores
     shares = np.concatenate([[], *(np.full(len(t), w / max(len(t), 1)) for t, w in zip(spoken, weights, strict=True))])
     distinct, place = np.unique(said, return_inverse=True)
     gains = np.bincount(place, shares, minlength=len(distinct))
     dfs = index.postings.df_many(distinct)
     # A word said once leads nowhere; one said all the time leads everywhere.
-    fit = (dfs > 1) & (dfs <= max(len(index) // 20, 2)) & ~np.isin(distinct, [term for term in known if term is not None])
+    asked = [term for term in known if term is not None]
+    fit = (dfs > 1) & (dfs <= max(len(index) // 20, 2)) & ~np.isin(distinct, asked)
     gains *= np.where(fit, np.log(1 + (len(index) - dfs + 0.5) / (dfs + 0.5)), 0.0)
     chosen = np.lexsort((distinct, -gains))[:terms]
     chosen = chosen[gains[chosen] > 0]
     ceiling = float(gains[chosen].sum()) * (K1 + 1)
-    scores = np.zeros(len(index) + 1, np.float32)
     for (docs, tfs), gain in zip(index.postings.of_many(distinct[chosen]), gains[chosen].tolist(), strict=True):
         scores[docs] += saturate(tfs, index.norms[docs], gain / ceiling)
     return scores
 
 
-def dense(index: ScopeIndex, query: NDArray[np.float32]) -> Floats:
-    """Cosine of every row's vector with the query vector [dim], [n + 1]; 0 where a row has no vector."""
+def dense(index: ScopeIndex, query: NDArray[np.float32], visible: Visible = None) -> Floats:
+    """Cosine of every row's vector with the query vector [dim], [n + 1]; 0 where a row has no vector or is hidden."""
     codes, scales = quantize(query[None, :])
     scores = np.zeros(len(index) + 1, np.float32)
     scores[:-1] = scan(index.codes, index.scales, codes[0], float(scales[0]))
+    if visible is not None:
+        scores[:-1][~visible] = 0
     return scores
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple, get_args
 
@@ -12,29 +12,33 @@ from remanence.core.errors import InvalidInput, InvalidTime, ScopeRequired
 from remanence.core.ids import is_ulid
 from remanence.core.scope import Scope
 from remanence.substrates.records.filters import compile_filter
-from remanence.substrates.records.model import Draft, Edge, Vector, View, check_draft
+from remanence.substrates.records.model import Draft, Edge, Source, Vector, View, check_draft
 from remanence.substrates.records.operations import (
     NEVER,
     Changes,
     Close,
     Count,
+    Edges,
     Embed,
     Erase,
     Find,
     Get,
+    History,
     Link,
+    Lookup,
     Operation,
     Pending,
     Put,
+    Receipts,
     Restore,
     Revise,
     Scan,
+    Spaces,
     Touch,
     Unlink,
     WriteOperation,
 )
 
-_KNOWN: tuple[type, ...] = get_args(Operation)
 _WRITES: tuple[type, ...] = get_args(WriteOperation)
 _FIRST = to_micros(datetime.min.replace(tzinfo=UTC))
 _LAST = to_micros(datetime.max.replace(tzinfo=UTC))
@@ -94,71 +98,99 @@ def _check(operation: Operation, scope: Scope) -> str:
                 raise InvalidInput(f"the draft's scope ({draft.scope}) is not covered by the batch's ({scope})")
             return check_draft(draft)
         case Revise(id, draft, expected):
-            _id(id)
+            _string("id", id)
             _draft(draft)
             _count("expected_version", expected)
             return check_draft(draft)
         case Close(id, at, expected):
-            _id(id)
+            _string("id", id)
             if at is not None:
                 _moment("at", at)
             _count("expected_version", expected)
         case Restore(id, version, expected):
-            _id(id)
+            _string("id", id)
             _count("version", version)
             _count("expected_version", expected)
         case Link(edge) | Unlink(edge):
             _edge(edge)
         case Embed(id, version, vector):
-            _id(id)
+            _string("id", id)
             _count("version", version)
             _vector(vector)
         case Touch(ids, at, strength, utility):
-            _ids(ids)
+            _strings("ids", ids)
             _moment("at", at)
             for name, value in (("strength", strength), ("utility", utility)):
                 if value is not None:
                     _finite(name, value)
         case Erase(ids, reason):
-            _ids(() if ids is None else ids)
+            _strings("ids", ids or ())
             _string("reason", reason)
+        case _ if not _reading(operation):
+            names = ", ".join(known.__name__ for known in get_args(Operation))
+            raise InvalidInput(f"{operation!r} is no operation; use one of {names}")
+    return ""
+
+
+def _reading(operation: Operation) -> bool:
+    """Check a reading operation; False when it is none."""
+    match operation:
         case Get(ids, view):
-            _ids(ids)
+            _strings("ids", ids)
             _view(view)
         case Find():
             _view(operation.view)
+            _strings("kinds", operation.kinds or ())
             _count("limit", operation.limit)
+            _string("after", operation.after or "")
             compile_filter(operation.where)
-        case Count(view):
+        case Count(view, kinds):
             _view(view)
-        case Changes(since, _, _, limit):
+            _strings("kinds", kinds or ())
+        case History(id):
+            _string("id", id)
+        case Edges(ids, types):
+            _strings("ids", ids or ())
+            _strings("types", types or ())
+        case Changes(since, change, id, limit):
             _count("since", since)
+            _string("change", change or "")
+            _string("id", id or "")
             _count("limit", limit)
-        case Pending(_, limit):
-            _count("limit", limit)
-        case Scan(after, _, vectors_after):
+        case Scan(after, space, vectors_after):
             _count("after", after)
+            _string("space", space or "")
             _count("vectors_after", vectors_after)
+        case Lookup(terms):
+            _strings("terms", terms)
+        case Pending(space, limit):
+            _string("space", space)
+            _count("limit", limit)
+        case Spaces() | Receipts():
+            pass
         case _:
-            if not isinstance(operation, _KNOWN):
-                names = ", ".join(known.__name__ for known in _KNOWN)
-                raise InvalidInput(f"{operation!r} is no operation; use one of {names}")
-    return ""
+            return False
+    return True
 
 
 def _draft(draft: object) -> None:
     if not isinstance(draft, Draft):
         raise InvalidInput(f"{draft!r} is no Draft")
-    for term in draft.terms:
-        if not isinstance(term, str):
-            raise InvalidInput(f"term {term!r} must be a string")
+    _string("kind", draft.kind)
+    _strings("terms", draft.terms)
+    meta: object = draft.meta
+    if not isinstance(meta, Mapping):
+        raise InvalidInput(f"metadata must be a mapping, not {type(meta).__name__} {meta!r}")
     for name in ("event_at", "valid_from", "valid_to"):
         moment = getattr(draft, name)
         if moment is not None:
             _moment(name, moment)
     for source in draft.sources:
-        if len(source) != 3:
-            raise InvalidInput(f"source {source!r} must be (record id, start, end)")
+        if not isinstance(source, Source):
+            raise InvalidInput(f"source {source!r} must be a Source(record id, start, end)")
+        _string("source", source.id)
+        _count("start of a source", source.start)
+        _count("end of a source", source.end)
     if draft.vector is not None:
         _vector(draft.vector)
 
@@ -190,15 +222,9 @@ def _name(name: str, value: object) -> None:
         raise InvalidInput(f"{name} {value!r} must be a string that is not empty")
 
 
-def _id(id: object) -> None:
-    _string("id", id)
-
-
-def _ids(ids: object) -> None:
-    if isinstance(ids, str) or not isinstance(ids, Sequence):
-        raise InvalidInput(f"ids {ids!r} must be a tuple of strings")
-    for id in ids:
-        _id(id)
+def _strings(name: str, values: object) -> None:
+    if isinstance(values, str) or not isinstance(values, Sequence) or any(not isinstance(v, str) for v in values):
+        raise InvalidInput(f"{name} {values!r} must be a tuple of strings")
 
 
 def _count(name: str, value: object) -> None:
@@ -211,14 +237,18 @@ def _finite(name: str, value: object) -> None:
         raise InvalidInput(f"{name} {value!r} is not a finite number")
 
 
-def _edge(edge: Edge) -> None:
-    _id(edge.source)
-    _id(edge.target)
+def _edge(edge: object) -> None:
+    if not isinstance(edge, Edge):
+        raise InvalidInput(f"{edge!r} is no Edge")
+    _string("source", edge.source)
+    _string("target", edge.target)
     _name("edge type", edge.type)
     _finite("edge weight", edge.weight)
 
 
-def _vector(vector: Vector) -> None:
+def _vector(vector: object) -> None:
+    if not isinstance(vector, Vector):
+        raise InvalidInput(f"{vector!r} is no Vector")
     _name("embedding space", vector.space)
     data: object = vector.data
     if not isinstance(data, bytes) or not data:

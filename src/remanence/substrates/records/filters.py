@@ -289,7 +289,7 @@ def _frozen(operand: Any, key: str, depth: int) -> Any:
         return {name: _frozen(item, key, depth + 1) for name, item in operand.items()}
     if isinstance(operand, Set | Sequence) and not isinstance(operand, str | bytes):
         return [_frozen(item, key, depth + 1) for item in operand]
-    if isinstance(operand, date) and getattr(operand, "tzinfo", None) is None:
+    if isinstance(operand, date) and (not isinstance(operand, datetime) or operand.utcoffset() is None):
         return parse_time(operand)
     return operand
 

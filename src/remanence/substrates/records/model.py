@@ -111,8 +111,8 @@ class View:
 
     A version is visible when it was recorded by `known_at`, and its validity covers the event time:
 
-    - default (`as_of` None): its validity has not ended by `now`. A start in the future does not hide it, so that
-      what was just added is found even when its date lies ahead;
+    - default (`as_of` None): its validity has not ended by `now`, or by its start if that lies ahead. A start in the
+      future does not hide it, so that what was just added is found even when its date is yet to come;
     - `as_of`: `valid_from <= as_of` and its validity has not ended by `as_of`.
 
     Validity ends at `valid_to`, or at `ended_at` once the closing is known (`closed_at <= known_at`).
@@ -134,7 +134,7 @@ class View:
         """Whether this version is visible; the readable form of the rule that stores and indexes apply to columns."""
         if self.known_at is not None and record.recorded_at > self.known_at:
             return False
-        moment = self.now if self.as_of is None else self.as_of
+        moment = max(self.now, record.valid_from) if self.as_of is None else self.as_of
         if self.as_of is not None and record.valid_from > moment:
             return False
         if record.valid_to is not None and record.valid_to <= moment:
@@ -189,7 +189,9 @@ def meta_json(meta: Mapping[str, Any]) -> str:
     try:
         text = json.dumps(dict(meta), allow_nan=False, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidInput(f"metadata cannot be kept as JSON: {error}; use strings, finite numbers, lists and objects") from error
+        raise InvalidInput(
+            f"metadata cannot be kept as JSON: {error}; use strings, finite numbers, lists and objects"
+        ) from error
     if len(text) > MAX_META:
         raise InvalidInput(f"metadata takes {len(text):,} bytes of JSON; the limit is {MAX_META:,}")
     return text

@@ -159,7 +159,10 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Edges:
-    """Edges that touch any of `ids` (None: all covered), optionally of given types, sorted. Answer: `tuple[Edge, ...]`."""
+    """Edges that touch any of `ids` (None: all covered), optionally of given types, sorted.
+
+    Answer: `tuple[Edge, ...]`.
+    """
 
     ids: tuple[str, ...] | None = None
     types: tuple[str, ...] | None = None
@@ -207,7 +210,10 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Spaces:
-    """Embedding spaces in use and how many vectors each holds within the scope. Answer: `tuple[tuple[str, int], ...]`."""
+    """Embedding spaces in use and how many vectors each holds within the scope.
+
+    Answer: `tuple[tuple[str, int], ...]`.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,8 +331,8 @@ class Outcome:
 
 
 __all__ = [
-    "NEVER", "Changes", "Close", "Columns", "Count", "Draft", "Edge", "Edges", "Embed", "Erase", "Find", "Get", "History",
-    "JournalEntry", "JournalOp", "Link", "Lookup", "Operation", "Outcome", "Pending", "Put", "ReadOperation", "Receipt",
-    "Receipts", "Record", "Restore", "Revise", "Scan", "Source", "Spaces", "Touch", "Unlink", "Vector", "View",
-    "WriteOperation", "Written",
+    "NEVER", "Changes", "Close", "Columns", "Count", "Draft", "Edge", "Edges", "Embed", "Erase", "Find", "Get",
+    "History", "JournalEntry", "JournalOp", "Link", "Lookup", "Operation", "Outcome", "Pending", "Put", "ReadOperation",
+    "Receipt", "Receipts", "Record", "Restore", "Revise", "Scan", "Source", "Spaces", "Touch", "Unlink", "Vector",
+    "View", "WriteOperation", "Written",
 ]  # fmt: skip

@@ -234,7 +234,7 @@ class _Batch:
         )
         self.state.receipts.append(receipt)
         self.write_down("erase", self.scope, receipt.id, 0, {})
-        return receipt
+        return replace(receipt, counts=dict(counts))
 
     def follow_lineage(self, asked: set[str]) -> tuple[set[str], set[str], set[tuple[str, int]]]:
         """Which other records go, which lose only a version or a source, and all versions that are destroyed."""

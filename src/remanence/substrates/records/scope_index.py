@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import numpy as np
+import simsimd
 from numpy.typing import NDArray
 
 from remanence.core.scope import Scope
@@ -32,7 +34,9 @@ MARKERS = (ASKS, DATED, SELF)
 
 WINDOW = {0: 1.0, -1: 0.6, 1: 0.6, -2: 0.3, 2: 0.3}
 """Weights of a turn and its neighbours in the window around it."""
-_CHUNK = 4096
+_CHUNK = 1024
+"""Rows whose vectors are gathered at once: little enough to stay in the cache."""
+_UNKNOWN = np.float32(-1)
 _MAX_INTEGERS = 100_000
 
 
@@ -58,7 +62,7 @@ class ScopeIndex:
         self.postings = Postings()
         self._links = SessionLinks()
         self._span = (0, 0)
-        self._groups: dict[tuple[Scope, str], int] = {}
+        self._groups: dict[Scope, int] = {}
         self._speaker_codes: dict[str, int] = {}
         self._latest: dict[str, int] | None = None
         self._markers: dict[str, int] = {}
@@ -75,12 +79,13 @@ class ScopeIndex:
         self._scales: Growing[np.float32] = Growing(np.float32)
         self._codes: Growing[np.int8] = Growing(np.int8, self.dim)
         self._window: Growing[np.float32] = Growing(np.float32)
-        self._stale: list[NDArray[np.intp]] = []
+        self._stale = False
         self._terms: Growing[np.int32] = Growing(np.int32)
         self._ends: Growing[np.int64] = Growing(np.int64)
         self._integers: dict[str, int] = {}
         self._times: Growing[np.int64] = Growing(np.int64, 6)
         self._norms: NDArray[np.float32] | None = None
+        self._window_length: float | None = None
         self._session_lengths: NDArray[np.float32] | None = None
         self._visible: tuple[tuple[int, int | None, int | None], int, NDArray[np.bool_] | None] | None = None
 
@@ -153,20 +158,25 @@ class ScopeIndex:
     def window_norms(self) -> NDArray[np.float32]:
         """Length of the sum of a row's vector and its neighbours', weighted by `WINDOW`; at least a small positive."""
         if self._stale:
-            rows = np.unique(np.concatenate(self._stale))
-            self._stale = []
+            rows = np.flatnonzero(self._window.view < 0)
             for start in range(0, len(rows), _CHUNK):
                 part = rows[start : start + _CHUNK]
                 self._window.view[part] = self._window_lengths(part)
+            self._stale = False
         return self._window.view
 
-    def _window_lengths(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
-        scales = np.append(self.scales, np.float32(0))
-        total = np.zeros((len(rows), self.dim), np.float32)
+    def _window_lengths(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+        # |Σ w s c|² = Σ Σ w s w' s' (c · c'): products of bytes are exact, and several times faster than sums of vectors.
+        members = []
         for distance, near in self.neighbours(rows).items():
-            total += self.codes[near] * (scales[near] * np.float32(WINDOW[distance]))[:, None]
-        lengths: NDArray[np.float32] = np.maximum(np.sqrt(np.einsum("ij,ij->i", total, total)), np.float32(1e-6))
-        return lengths
+            weights = np.where(near >= 0, self.scales[near], 0) * np.float64(WINDOW[distance])
+            members.append((weights, self.codes[near]))
+        total = np.zeros(len(rows))
+        for i, (weights, codes) in enumerate(members):
+            total += weights * weights * np.asarray(simsimd.dot(codes, codes))
+            for others, other_codes in members[:i]:
+                total += 2 * weights * others * np.asarray(simsimd.dot(codes, other_codes))
+        return np.maximum(np.sqrt(np.maximum(total, 0)), 1e-6)
 
     def neighbours(self, rows: NDArray[np.intp]) -> dict[int, NDArray[np.intp]]:
         """Rows at distance -2 … 2 of `rows` in the same session; -1 where the session ends."""
@@ -176,6 +186,11 @@ class ScopeIndex:
             found[sign] = near.astype(np.intp)
             found[2 * sign] = np.where(near >= 0, links[near], -1).astype(np.intp)
         return found
+
+    def rows(self, ids: Sequence[str]) -> NDArray[np.intp]:
+        """Row of the newest version of each id; -1 for an id that the scope does not know."""
+        latest = self._rows_by_id(len(self.ids))
+        return np.array([latest.get(id, -1) for id in ids], np.intp)
 
     def terms_of(self, row: int) -> NDArray[np.int32]:
         """Term integers of a row, in text order."""
@@ -209,21 +224,34 @@ class ScopeIndex:
         return self._norms
 
     @property
+    def window_length(self) -> float:
+        """Number of terms in the window around a row, weighted by `WINDOW`, on average."""
+        if self._window_length is None:
+            lengths = np.append(self.lengths, np.float32(0)).astype(np.float64)
+            around = self.neighbours(np.arange(len(self)))
+            total = sum(float(lengths[rows].sum()) * WINDOW[distance] for distance, rows in around.items())
+            self._window_length = total / max(len(self), 1)
+        return self._window_length
+
+    @property
     def nbytes(self) -> int:
         """Bytes held, Python's own objects estimated."""
         columns = (
             self._version, self._older, self._session, self._previous, self._next, self._speaker, self._is_user,
-            self._is_turn, self._flags, self._lengths, self._scales, self._codes, self._times, self._window, self._terms,
-            self._ends,
+            self._is_turn, self._flags, self._lengths, self._scales, self._codes, self._times, self._window,
+            self._terms, self._ends,
         )  # fmt: skip
         looked_up = 0 if self._latest is None else 104 * len(self._latest)
+        tables = looked_up + 300 * len(self._groups) + 150 * len(self._integers)
         norms = 0 if self._norms is None else self._norms.nbytes
-        return sum(c.nbytes for c in columns) + 83 * len(self.ids) + self.postings.nbytes + looked_up + norms
+        return sum(c.nbytes for c in columns) + 83 * len(self.ids) + self.postings.nbytes + tables + norms
 
     def visible(self, view: View) -> NDArray[np.bool_] | None:
-        """Which rows `view` shows; None means all of them. The column form of `View.shows`."""
+        """Which rows `view` shows, at most one version of each record; None means all of them.
+
+        The column form of `View.shows`, and of the rule that the newest version shown stands for its record.
+        """
         now, as_of, known_at = view.micros()
-        moment = now if as_of is None else as_of
         if self._visible is not None:
             (from_now, cached_as_of, cached_known), until, mask = self._visible
             if (cached_as_of, cached_known) == (as_of, known_at) and (as_of is not None or from_now <= now < until):
@@ -231,12 +259,16 @@ class ScopeIndex:
         _, valid_from, valid_to, recorded, closed, ended = self._times.view.T
         known = closed <= (NEVER - 1 if known_at is None else known_at)
         ends = np.minimum(valid_to, np.where(known, ended, NEVER))
-        shown = ends > moment
+        shown = ends > (np.maximum(now, valid_from) if as_of is None else as_of)
         if as_of is not None:
-            shown &= valid_from <= moment
+            shown &= valid_from <= as_of
         if known_at is not None:
             shown &= recorded <= known_at
-        until = int(ends[ends > moment].min(initial=NEVER))
+        older = self._older.view[shown]
+        while len(older := older[older >= 0]):
+            shown[older] = False
+            older = self._older.view[older]
+        until = int(ends[ends > now].min(initial=NEVER))
         found = None if shown.all() else shown
         self._visible = ((now, as_of, known_at), until, found)
         return found
@@ -274,7 +306,11 @@ class ScopeIndex:
 
     def _touch(self, rows: NDArray[np.intp]) -> None:
         around = np.concatenate(list(self.neighbours(rows).values()))
-        self._stale.append(around[around >= 0])
+        while len(around := around[around >= 0]):
+            self._window.view[around] = _UNKNOWN
+            self._stale = True
+            # A version that was replaced keeps its neighbours, which then know only its successor.
+            around = self._older.view[around]
 
     def lookup(self, terms: tuple[str, ...]) -> tuple[int | None, ...]:
         """The store's integers for analysed terms; None for a term that occurs nowhere."""
@@ -294,7 +330,7 @@ class ScopeIndex:
                  columns.ended_at)  # fmt: skip
         self._times.extend(np.stack(times, axis=1))
         self._scales.extend(columns.scales)
-        self._codes.extend(np.zeros((count, self.dim), np.int8) if columns.vectors is None else columns.vectors)
+        self._codes.take(np.zeros((count, self.dim), np.int8) if columns.vectors is None else columns.vectors)
         events = self.event_at
         self._span = (int(events.min()), int(events.max())) if not first else (
             min(self._span[0], int(columns.event_at.min())), max(self._span[1], int(columns.event_at.max())),
@@ -302,9 +338,12 @@ class ScopeIndex:
         self._append_terms(columns)
         self._append_speakers(columns)
         self._append_links(columns, first)
-        self._window.extend(np.zeros(count, np.float32))
-        self._touch(np.arange(first, first + count))
+        self._window.extend(np.full(count, _UNKNOWN))
+        self._stale = True
+        if first:
+            self._touch(np.arange(first, first + count))
         self._norms = None
+        self._window_length = None
         self._session_lengths = None
 
     def _append_terms(self, columns: Columns) -> None:
@@ -314,57 +353,59 @@ class ScopeIndex:
             found = zip(MARKERS, self.lookup(MARKERS), strict=True)
             self._markers = {marker: integer for marker, integer in found if integer is not None}
         if self._markers:
-            marked = np.isin(terms, np.array(list(self._markers.values()), np.int32))
-            row_of = np.repeat(np.arange(len(flags)), np.diff(offsets))
+            marked = np.zeros(len(terms), bool)
             for bit, marker in enumerate(MARKERS):
                 if marker in self._markers:
-                    flags[row_of[terms == self._markers[marker]]] |= 1 << bit
-            offsets = np.concatenate([[0], np.cumsum(~marked)])[offsets]
+                    carried = terms == self._markers[marker]
+                    marked |= carried
+                    flags[np.searchsorted(offsets, np.flatnonzero(carried), "right") - 1] |= 1 << bit
+            offsets = offsets - np.searchsorted(np.flatnonzero(marked), offsets)
             terms = terms[~marked]
         self._flags.extend(flags)
         self._lengths.extend(np.diff(offsets).astype(np.float32))
         self.postings.append(terms, offsets.astype(np.int64))
         self._ends.extend(offsets[1:] + len(self._terms))
-        self._terms.extend(terms)
+        self._terms.take(terms)
 
     def _append_speakers(self, columns: Columns) -> None:
-        codes = np.empty(len(columns.ids), np.int32)
-        scope_of = columns.scope_of.tolist()
-        seen: dict[tuple[str | None, str | None, int], int] = {}
-        for i, key in enumerate(zip(columns.speakers, columns.roles, scope_of, strict=True)):
-            code = seen.get(key)
-            if code is None:
-                name = who_speaks(key[0], key[1], columns.scopes[key[2]])
-                code = seen[key] = self._speaker_codes.setdefault(name, len(self._speaker_codes))
-            codes[i] = code
+        # Speakers and roles are few and scopes many, but only where nobody is named does the scope matter.
+        spoken = list(zip(columns.speakers, columns.roles, strict=True))
+        distinct = {pair: number for number, pair in enumerate(dict.fromkeys(spoken))}
+        pairs = np.fromiter(map(distinct.__getitem__, spoken), np.int64, len(spoken))
+        named = np.array([bool(speaker) for speaker, _ in distinct], bool)[pairs]
+        keys = pairs * len(columns.scopes) + np.where(named, 0, columns.scope_of)
+        _, first, key_of = np.unique(keys, return_index=True, return_inverse=True)
+        codes = np.empty(len(first), np.int32)
+        for key in np.argsort(first).tolist():
+            row = int(first[key])
+            name = who_speaks(*spoken[row], columns.scopes[columns.scope_of[row]])
+            codes[key] = self._speaker_codes.setdefault(name, len(self._speaker_codes))
         self.speakers = list(self._speaker_codes)
-        self._speaker.extend(codes)
-        self._is_user.extend(np.array([role == "user" for role in columns.roles], bool))
+        self._speaker.extend(codes[key_of])
+        is_user = np.array([role == "user" for _, role in distinct], bool)
+        self._is_user.extend(is_user[pairs])
 
     def _append_links(self, columns: Columns, first: int) -> None:
         count = len(columns.ids)
-        groups = np.empty(count, np.int64)
+        streams = [self._groups.setdefault(scope, len(self._groups)) for scope in columns.scopes]
         splits = np.array([scope.run_id is None for scope in columns.scopes], bool)[columns.scope_of]
-        known: dict[tuple[int, str], int] = {}
-        for i, key in enumerate(zip(columns.scope_of.tolist(), columns.kinds, strict=True)):
-            group = known.get(key)
-            if group is None:
-                group = known[key] = self._groups.setdefault((columns.scopes[key[0]], key[1]), len(self._groups))
-            groups[i] = group
-        revised = np.flatnonzero(columns.versions > 1)
-        is_turn = np.array([kind == "turn" for kind in columns.kinds], bool)
+        revised = columns.versions > 1
+        is_turn = np.fromiter(map("turn".__eq__, columns.kinds), bool, count)
         self._is_turn.extend(is_turn)
         # Only turns have neighbours; and a new version takes its predecessor's place instead of standing at the end.
-        alone = np.flatnonzero((columns.versions > 1) | ~is_turn)
-        groups[alone] = -1 - first - alone
+        groups = np.where(is_turn & ~revised, np.array(streams, np.int64)[columns.scope_of], -1)
         session, previous, following, joined = self._links.extend(first, groups, columns.event_at, splits)
         self._session.extend(session)
         self._previous.extend(previous)
         self._next.extend(following)
-        for old, new in joined:
-            self._next.view[old] = new
         self._older.extend(np.full(count, -1, np.int32))
-        if self._latest is not None or len(revised):
+        for old, new in joined:
+            newest = old if self._latest is None else self._latest[self.ids[old]]
+            self._previous.view[new] = newest
+            while newest >= 0:
+                self._next.view[newest] = new
+                newest = int(self._older.view[newest])
+        if self._latest is not None or revised.any():
             latest = self._rows_by_id(first)
             for i in range(count):
                 self._place(first + i, latest)
@@ -413,8 +454,9 @@ class IndexCache:
     def __init__(self, store: RecordStore, budget: int = 2 * 1024**3) -> None:
         self.budget = budget
         self._store = store
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._indexes: OrderedDict[tuple[Scope, str | None], ScopeIndex] = OrderedDict()
+        self._sizes: dict[tuple[Scope, str | None], int] = {}
 
     def get(self, scope: Scope, space: str | None, dim: int) -> ScopeIndex:
         """The index of a scope, brought up to date with the store."""
@@ -424,21 +466,25 @@ class IndexCache:
                 index = self._indexes[(scope, space)] = ScopeIndex(self._store, scope, space, dim)
             self._indexes.move_to_end((scope, space))
         index.refresh()
-        self._shrink()
+        self._shrink((scope, space), index.nbytes)
         return index
 
-    def _shrink(self) -> None:
+    def _shrink(self, used: tuple[Scope, str | None], size: int) -> None:
         with self._lock:
-            held = self.nbytes
+            if used in self._indexes:
+                self._sizes[used] = size
+            # Only the one in use has grown since the last time.
+            held = sum(self._sizes.values())
             # The newest one is in use: a single scope larger than the budget still has to work.
             while held > self.budget and len(self._indexes) > 1:
-                _, dropped = self._indexes.popitem(last=False)
-                held -= dropped.nbytes
+                dropped, _ = self._indexes.popitem(last=False)
+                held -= self._sizes.pop(dropped, 0)
 
     @property
     def nbytes(self) -> int:
         """Bytes held by all indexes."""
-        return sum(index.nbytes for index in self._indexes.values())
+        with self._lock:
+            return sum(index.nbytes for index in self._indexes.values())
 
     def __len__(self) -> int:
         return len(self._indexes)
@@ -447,3 +493,4 @@ class IndexCache:
         """Forget everything; the next read loads anew."""
         with self._lock:
             self._indexes.clear()
+            self._sizes.clear()

@@ -16,23 +16,45 @@ from remanence.substrates.records.port import RecordStore
 def take(store: RecordStore, scope: Scope, now: datetime) -> dict[str, Any]:
     """What the scope holds and `now` shows. What was closed or erased is not in it: forgotten stays forgotten."""
     (records,) = store.batch([Find(View(now), limit=None)], scope=scope).results
-    return {"records": [_plain(record) for record in records]}
+    return {"now": now.isoformat(), "records": [_plain(record) for record in records]}
 
 
 def put_back(
     store: RecordStore, scope: Scope, state: Mapping[str, Any], derive: Callable[[Sequence[Draft]], Sequence[Draft]]
-) -> None:
-    """Write the records of `take` into a store that does not have them, under their ids. `derive` adds what is not
-    kept because it follows from the text: terms and vectors."""
+) -> datetime:
+    """Write the records of `take` into a store that does not have them, under their ids; the time of the state.
+
+    `derive` adds what is not kept because it follows from the text: terms and vectors. Sources that are not in the
+    state any more are left out.
+    """
     drafts = []
-    for row in state["records"]:
+    placed: set[str] = set()
+    for row in _sources_first(state["records"]):
         fields = dict(row)
         fields["scope"] = Scope(**fields["scope"])
-        fields["sources"] = tuple(Source(*source) for source in fields["sources"])
+        fields["sources"] = tuple(Source(*source) for source in fields["sources"] if source[0] in placed)
         for name in ("event_at", "valid_from", "valid_to"):
             fields[name] = None if fields[name] is None else datetime.fromisoformat(fields[name])
         drafts.append(Draft(**fields))
+        placed.add(row["id"])
     store.batch([Put(draft) for draft in derive(drafts)], scope=scope)
+    return datetime.fromisoformat(state["now"])
+
+
+def _sources_first(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The rows in an order in which they can be written: a revised record may rest on others younger than itself."""
+    by_id = {row["id"]: row for row in rows}
+    ordered: dict[str, Mapping[str, Any]] = {}
+    opened: set[str] = set()
+    waiting = list(reversed(by_id))
+    while waiting:
+        id = waiting[-1]
+        if id in opened:
+            ordered.setdefault(waiting.pop(), by_id[id])
+        else:
+            opened.add(id)
+            waiting += [source[0] for source in by_id[id]["sources"] if source[0] in by_id and source[0] not in opened]
+    return list(ordered.values())
 
 
 def _plain(record: Record) -> dict[str, Any]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -116,7 +117,7 @@ def answer(state: State, scope: Scope, operation: ReadOperation) -> Any:
     """The answer to one reading operation under a scope."""
     match operation:
         case Get(ids, view):
-            found = {record.id: record for record in _shown(state, scope, view, set(ids))}
+            found = {record.id: record for record in _shown(state, scope, view, ids)}
             return tuple(found.get(id) for id in ids)
         case Find():
             return _find(state, scope, operation)
@@ -155,12 +156,13 @@ def answer(state: State, scope: Scope, operation: ReadOperation) -> Any:
             spaces = [space for id, _, space in state.vectors if state.has(id, scope)]
             return tuple((space, spaces.count(space)) for space in sorted(set(spaces)))
         case Receipts():
-            return tuple(receipt for receipt in state.receipts if scope.covers(receipt.scope))
+            receipts = (receipt for receipt in state.receipts if scope.covers(receipt.scope))
+            return tuple(replace(receipt, counts=dict(receipt.counts)) for receipt in receipts)
 
 
-def _shown(state: State, scope: Scope, view: View, ids: Collection[str]) -> Iterator[Record]:
+def _shown(state: State, scope: Scope, view: View, ids: Iterable[str]) -> Iterator[Record]:
     """Of each record among `ids` that the scope covers, the newest version that the view shows."""
-    for id in sorted(ids):
+    for id in ids:
         if state.has(id, scope):
             shown = [version for version in state.records[id] if view.shows(version.record)]
             if shown:
@@ -169,17 +171,16 @@ def _shown(state: State, scope: Scope, view: View, ids: Collection[str]) -> Iter
 
 def _find(state: State, scope: Scope, find: Find) -> tuple[Record, ...]:
     accepts = compile_filter(find.where)
-    found = [
-        record
-        for record in _shown(state, scope, find.view, state.records)
-        if (find.kinds is None or record.kind in find.kinds) and accepts(record)
-    ]
-    if find.newest_first:
-        found.reverse()
+    ids = sorted(state.records, reverse=find.newest_first)
     if find.after is not None:
         after = find.after
-        found = [record for record in found if (record.id < after if find.newest_first else record.id > after)]
-    return tuple(found[: find.limit])
+        ids = [id for id in ids if (id < after if find.newest_first else id > after)]
+    found = (
+        record
+        for record in _shown(state, scope, find.view, ids)
+        if (find.kinds is None or record.kind in find.kinds) and accepts(record)
+    )
+    return tuple(islice(found, find.limit))
 
 
 def _scan(state: State, scope: Scope, scan: Scan) -> Columns:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from remanence.core.errors import Conflict, InvalidInput, NotFound
 from remanence.core.scope import Scope
@@ -10,6 +10,7 @@ from remanence.substrates.records.model import Edge
 from remanence.substrates.records.operations import (
     Changes,
     Close,
+    History,
     JournalEntry,
     Link,
     Outcome,
@@ -26,43 +27,88 @@ def undo(store: RecordStore, change: str, *, scope: Scope, actor: str = "", why:
     """Take back what `change` did within `scope`, as one new change, which can itself be undone.
 
     Nothing is rewritten: a record that the change opened is retracted, one that it altered gets a new version with the
-    earlier content, links come back with their earlier weight. What was erased since stays erased.
+    earlier content, links come back with their earlier weight. What was erased since stays erased. Changes can be
+    undone one after the other, newest first: a later change that was itself undone does not stand in the way.
 
     Raises:
         NotFound: no such change in this scope.
         InvalidInput: the change holds an erasure, which cannot be undone.
-        Conflict: a later change touched the same record or link; undo that one first.
+        Conflict: a later change altered the same record or link and still stands; undo that one first.
 
     """
-    (since,) = store.batch([Changes(change=change, limit=1)], scope=scope).results
-    if not since:
+    (first,) = store.batch([Changes(change=change, limit=1)], scope=scope).results
+    if not first:
         raise NotFound(f"there is no change {change} in scope {scope}; see the history of a record for its changes")
-    (entries,) = store.batch([Changes(since=since[0].seq - 1)], scope=scope).results
-    operations = inverse(entries, change)
+    (entries,) = store.batch([Changes(since=first[0].seq - 1)], scope=scope).results
+    mine = {entry.id for entry in entries if entry.change == change}
+    closed = sorted({entry.id for entry in entries if entry.op == "close" and entry.change != change} & mine)
+    histories = store.batch([History(id) for id in closed], scope=scope).results
+    retracted = {(v.id, v.version) for versions in histories for v in versions if v.ended_at == v.valid_from}
+    operations = inverse(entries, change, retracted)
     return store.batch(operations, scope=scope, actor=actor, why=why or f"undo {change}")
 
 
-def inverse(entries: Iterable[JournalEntry], change: str) -> list[WriteOperation]:
+def inverse(
+    entries: Iterable[JournalEntry], change: str, retracted: Collection[tuple[str, int]] = ()
+) -> list[WriteOperation]:
     """The operations that undo `change`, last effect first.
 
-    `entries`: the journal in order, from the first entry of the change to its present end. Errors as `undo`.
+    `entries`: the journal in order, from the first entry of the change to its present end. `retracted`: (id, version)
+    of those versions, among the ones closed since, that hold for no event time any more. Errors as `undo`.
     """
-    mine: dict[tuple[str, ...], list[JournalEntry]] = {}
+    lives: dict[tuple[str, ...], list[JournalEntry]] = {}
     for entry in entries:
         if entry.op == "erase":
             if entry.change == change:
                 raise InvalidInput(f"change {change} erased records; an erasure cannot be undone")
-            continue
-        touched = _subject(entry)
-        if entry.change == change:
-            mine.setdefault(touched, []).append(entry)
-        elif touched in mine:
-            what = f"the link {' → '.join(touched[:2])}" if entry.op in _LINKS else f"record {entry.id}"
-            raise Conflict(f"{what} was changed since by {entry.change} ({entry.op}); undo that change first")
+        elif entry.change == change:
+            lives.setdefault(_subject(entry), []).append(entry)
+        elif (subject := _subject(entry)) in lives:
+            lives[subject].append(entry)
     operations: list[WriteOperation] = []
-    for own in reversed(mine.values()):
-        operations += _link_back(own) if own[0].op in _LINKS else _record_back(own)
+    for life in reversed(lives.values()):
+        _check_unchanged(life, change, retracted)
+        operations += _link_back(life[0]) if life[0].op in _LINKS else _record_back(life)
     return operations
+
+
+def _check_unchanged(life: Sequence[JournalEntry], change: str, retracted: Collection[tuple[str, int]]) -> None:
+    """Raise `Conflict` unless what the change made of a record or link is what stands now."""
+    states = list(_states(life, retracted))
+    own = sum(entry.change == change for entry in life)
+    if states[-1] != states[own - 1]:
+        cause = life[states.index(states[-1], own)]
+        what = f"the link {' → '.join(_subject(cause)[:2])}" if cause.op in _LINKS else f"record {cause.id}"
+        raise Conflict(f"{what} was changed since by {cause.change} ({cause.op}); undo that change first")
+
+
+def _states(life: Iterable[JournalEntry], retracted: Collection[tuple[str, int]]) -> Iterator[object]:
+    """What stands after each entry, such that equal values mean the same content.
+
+    The weight of a link; for an open record the version that its content was first written as. Each closing is a state
+    of its own, except for one that merely takes back the reopening of a closed record.
+    """
+    origin: dict[int, int] = {}
+    state: object = None
+    reopened: dict[object, object] = {}
+    for entry in life:
+        match entry.op:
+            case "link":
+                state = entry.detail["weight"]
+            case "unlink":
+                state = None
+            case "close" if state in reopened and (entry.id, entry.version) in retracted:
+                state = reopened[state]
+            case "close":
+                state = ("closed", entry.seq)
+            case "restore":
+                origin[entry.version] = origin.get(entry.detail["from"], entry.detail["from"])
+                if entry.detail["previous"] is None:
+                    reopened.setdefault(origin[entry.version], state)
+                state = origin[entry.version]
+            case _:
+                state = entry.version
+        yield state
 
 
 def _subject(entry: JournalEntry) -> tuple[str, ...]:
@@ -72,9 +118,9 @@ def _subject(entry: JournalEntry) -> tuple[str, ...]:
     return (entry.id,)
 
 
-def _record_back(entries: Sequence[JournalEntry]) -> list[WriteOperation]:
-    """From what one change did to one record, in order: only where it started from and where it ended matter."""
-    first, last = entries[0], entries[-1]
+def _record_back(life: Sequence[JournalEntry]) -> list[WriteOperation]:
+    """Only where a record stood before the change and where it stands now matter, not the steps between."""
+    first, last = life[0], life[-1]
     match first.op:
         case "put":
             before = None
@@ -87,8 +133,7 @@ def _record_back(entries: Sequence[JournalEntry]) -> list[WriteOperation]:
     return [] if last.op == "close" else [Close(last.id, expected_version=last.version)]
 
 
-def _link_back(entries: Sequence[JournalEntry]) -> list[WriteOperation]:
-    first = entries[0]
+def _link_back(first: JournalEntry) -> list[WriteOperation]:
     weight = first.detail["weight" if first.op == "unlink" else "previous"]
     source, target, type = _subject(first)
     return [Unlink(Edge(source, target, type)) if weight is None else Link(Edge(source, target, type, weight))]

@@ -1,0 +1,109 @@
+"""Runs of the retrieval benchmarks: every system on a data set, their results as files, their tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from remanence.bench import baselines, datasets, results, runner
+from remanence.bench.engine import NAME, RecallRanker
+from remanence.bench.results import Result
+from remanence.core.errors import InvalidInput
+from remanence.mechanisms.records import recall
+from remanence.stores.embedders import as_embedder
+from remanence.substrates.embedding import Embedder
+
+SYSTEMS = ("bm25", "bm25-stemmed", "dense", "rrf", NAME)
+"""Baselines first: the others are compared with them."""
+EMBEDDING = ("dense", "rrf", NAME)
+
+Report = Callable[[Result], None]
+
+
+def run_dataset(
+    name: str,
+    data_dir: Path | str | None = None,
+    *,
+    systems: Sequence[str] = SYSTEMS,
+    embedder: Embedder | str = "static",
+    seed: int = 0,
+    out: Path | None = None,
+    report: Report | None = None,
+) -> list[Result]:
+    """Measure systems on one data set, one after the other, each corpus as a memory of its own.
+
+    Args:
+        name: of the data set, see `datasets.names`.
+        data_dir: folder with the files; `$REMANENCE_BENCH_DATA` if left out.
+        systems: which of `SYSTEMS`; gains are measured against the baselines among them.
+        embedder: for the systems that need one; see `remanence.stores.embedders`.
+        seed: of the intervals. The systems themselves draw nothing.
+        out: a folder to write one file per system into.
+        report: called with each result as it is there.
+
+    Raises:
+        InvalidInput: an unknown data set or system.
+        DatasetMissing: the files are not there.
+
+    """
+    unknown = [system for system in systems if system not in SYSTEMS]
+    if unknown or not systems:
+        raise InvalidInput(f"unknown systems {unknown}; choose from {', '.join(SYSTEMS)}")
+    dataset = datasets.load(name, data_dir)
+    model = as_embedder(embedder) if isinstance(embedder, str) else embedder
+    makers = baselines.baselines(lambda: model)
+    machine = results.hardware()
+    done: list[runner.Run] = []
+    found: list[Result] = []
+    for system in sorted(systems, key=SYSTEMS.index):
+        space = model.space.key if system in EMBEDDING else None
+        if system == NAME:
+            with RecallRanker(model) as ranker:
+                run = runner.run(dataset, ranker)
+                footprint = ranker.footprint()
+            facts = learning(dataset, model)
+            result = results.from_run(
+                run, baselines=done, seed=seed, hardware=machine, embedder=space, footprint=footprint, **facts
+            )
+        else:
+            done.append(runner.run(dataset, makers[system]()))
+            result = results.from_run(done[-1], seed=seed, hardware=machine, embedder=space)
+        found.append(result)
+        if out is not None:
+            results.write(result, out)
+        if report is not None:
+            report(result)
+    return found
+
+
+def run_all(data_dir: Path | str | None = None, *, names: Sequence[str] | None = None, **options: Any) -> list[Result]:
+    """`run_dataset` for several data sets; all of them if none are named."""
+    return [
+        result
+        for name in (datasets.names() if names is None else names)
+        for result in run_dataset(name, data_dir, **options)
+    ]
+
+
+def learning(dataset: datasets.Dataset, embedder: Embedder) -> dict[str, Any]:
+    """Whether the shipped weights were learnt on a data set, and what they reach where its folds are left out.
+
+    The weights name what they were learnt on. Without a fingerprint of that data the name of the set decides, so that
+    figures may be called learnt that are not, and never the other way round.
+    """
+    numbers = shipped()
+    folds: Mapping[str, Mapping[str, float]] = numbers.get("cross_validation", {})
+    fingerprint = numbers.get("data", {}).get(dataset.name, dataset.fingerprint())
+    if dataset.name not in folds or fingerprint != dataset.fingerprint():
+        return {"learnt_on": False, "cross_validated": {}}
+    same_space = numbers.get("embedder") == embedder.space.key
+    return {"learnt_on": True, "cross_validated": dict(folds[dataset.name]) if same_space else {}}
+
+
+def shipped() -> dict[str, Any]:
+    """The file of weights that ships with the recall engine, with the record of how it was made."""
+    path = Path(recall.__file__).with_name("recall_weights.json")
+    numbers: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return numbers

@@ -1,0 +1,1 @@
+"""What users hold in their hands: `Memory`, over a store, an embedder and a recall mechanism."""

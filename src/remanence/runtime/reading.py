@@ -1,0 +1,240 @@
+"""The verbs that read: search, get, get_all, history, changes, receipts, stats."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from remanence.core.clock import from_micros
+from remanence.core.errors import InvalidInput, StoreError
+from remanence.core.ids import is_ulid
+from remanence.core.scope import Scope
+from remanence.runtime.arguments import memory_id_of
+from remanence.runtime.engine import Engine
+from remanence.runtime.resilience import Resilient
+from remanence.runtime.results import (
+    Change,
+    HistoryRow,
+    Item,
+    Page,
+    ReceiptDict,
+    SearchResult,
+    changes_of,
+    history_row,
+    hit_item,
+    item,
+    milliseconds,
+    receipt_dict,
+    stamp,
+)
+from remanence.runtime.vectors import LateVectors
+from remanence.substrates.embedding import EmbeddingSpace
+from remanence.substrates.records.mechanism import Hit
+from remanence.substrates.records.model import Record, View
+from remanence.substrates.records.operations import (
+    NEVER,
+    Changes,
+    Columns,
+    Count,
+    Edges,
+    Find,
+    Get,
+    History,
+    JournalEntry,
+    Operation,
+    Receipts,
+    Scan,
+    Spaces,
+)
+
+__all__ = ["Found", "changes", "find", "get", "get_all", "history", "receipts", "search", "stats"]
+
+_RECORD_OPS = frozenset(("put", "revise", "close", "restore"))
+_FIRST_LOOK = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search found. Every hit carries its record."""
+
+    hits: list[Hit]
+    answerable: float
+    degraded: list[str]
+    space: EmbeddingSpace
+    """The space of the index that was searched."""
+
+
+def find(
+    engine: Engine,
+    late: LateVectors,
+    query: object,
+    k: int,
+    scope: Scope,
+    view: View,
+    *,
+    where: Mapping[str, Any],
+    kinds: tuple[str, ...] | None,
+    explain: bool = False,
+) -> Found:
+    """The k best memories for a query, counted as used. Raises what `Memory.search` raises."""
+    if not isinstance(query, str):
+        raise InvalidInput(f"the query must be a string, not {type(query).__name__}")
+    if not query.strip():
+        raise InvalidInput("the query is empty; say what to look for, or list memories with get_all()")
+    embedder = Resilient(engine.embedder, engine.breaker)
+    recall = engine.recall(scope, embedder)
+
+    def look() -> list[Hit]:
+        # The estimate whether anything answers looks at the two best, however few are wanted.
+        return recall.search(query, max(k, 2), view=view, where=where or None, kinds=kinds, explain=explain)
+
+    hits = look()
+    degraded: list[str] = []
+    if embedder.reason is None and late.behind(scope, embedder.space):
+        degraded = late.catch_up(scope, embedder)
+        hits = look()
+    answerable = recall.answerable(hits)
+    if embedder.reason is not None and not degraded:
+        degraded.append(f"words were searched and meaning was not: {embedder.reason}")
+    hits = hits[:k]
+    try:
+        engine.count_use(scope, [hit.id for hit in hits], view.now)
+    except StoreError as error:
+        degraded.append(f"uses could not be counted: {error}")
+    return Found(hits, answerable, degraded, embedder.space)
+
+
+def search(
+    engine: Engine,
+    late: LateVectors,
+    query: str,
+    k: int,
+    scope: Scope,
+    view: View,
+    *,
+    where: Mapping[str, Any],
+    kinds: tuple[str, ...] | None,
+    threshold: object,
+    explain: bool,
+) -> SearchResult:
+    """Ranked memories. See `Memory.search`."""
+    started = time.perf_counter()
+    if threshold is not None and (
+        isinstance(threshold, bool) or not isinstance(threshold, int | float) or math.isnan(threshold)
+    ):
+        raise InvalidInput(f"threshold={threshold!r} must be a probability between 0 and 1")
+    found = find(engine, late, query, k, scope, view, where=where, kinds=kinds, explain=explain)
+    result: SearchResult = {
+        "results": [
+            hit_item(hit, record_of(hit), known_at=view.known_at, explain=explain)
+            for hit in found.hits
+            if threshold is None or hit.score >= threshold
+        ],
+        "answerable": found.answerable,
+        "usage": {"ms": milliseconds(started)},
+    }
+    if found.degraded:
+        result["degraded"] = found.degraded
+    return result
+
+
+def record_of(hit: Hit) -> Record:
+    """The record of a hit from a record store."""
+    if hit.record is None:
+        raise AssertionError(f"hit {hit.id} came without its record")
+    return hit.record
+
+
+def get(engine: Engine, memory_id: str, scope: Scope, view: View) -> Item | None:
+    """One memory, None if the view shows none. See `Memory.get`."""
+    ((record,),) = engine.read([Get((memory_id,), view)], scope)
+    return None if record is None else item(record, view.known_at)
+
+
+def get_all(
+    engine: Engine,
+    limit: int,
+    scope: Scope,
+    view: View,
+    *,
+    where: Mapping[str, Any],
+    kinds: tuple[str, ...] | None,
+    page: str | None,
+    newest_first: bool,
+) -> Page:
+    """A page of memories. See `Memory.get_all`."""
+    if page is not None and not is_ulid(page):
+        raise InvalidInput(f"page={page!r} is no page; pass the 'next' of the page before")
+    operation = Find(view, kinds, where, limit + 1, page, newest_first)
+    records: tuple[Record, ...]
+    (records,) = engine.read([operation], scope)
+    shown = records[:limit]
+    return {
+        "results": [item(record, view.known_at) for record in shown],
+        "next": shown[-1].id if shown and len(records) > limit else None,
+    }
+
+
+def history(engine: Engine, memory_id: str, scope: Scope) -> list[HistoryRow]:
+    """Every change of one memory. See `Memory.history`."""
+    versions: tuple[Record, ...]
+    entries: tuple[JournalEntry, ...]
+    memory_id = memory_id_of(memory_id)
+    versions, entries = engine.read([History(memory_id), Changes(id=memory_id)], scope)
+    by_number = {record.version: record for record in versions}
+    return [history_row(entry, by_number) for entry in entries if entry.op in _RECORD_OPS]
+
+
+def changes(engine: Engine, scope: Scope, limit: int) -> list[Change]:
+    """The newest changes, newest first. See `Memory.changes`."""
+    end = engine.store.position()
+    span = max(_FIRST_LOOK, limit)
+    while limit:
+        since = max(0, end - span)
+        (entries,) = engine.read([Changes(since=since)], scope)
+        found = changes_of(entries)
+        # The oldest change in the window may have begun before it, so it counts only when the window is all there is.
+        if since == 0 or len(found) > limit:
+            return found[:limit]
+        span *= 8
+    return []
+
+
+def receipts(engine: Engine, scope: Scope) -> list[ReceiptDict]:
+    """Receipts of erasures within the scope, oldest first."""
+    (found,) = engine.read([Receipts()], scope)
+    return [receipt_dict(receipt) for receipt in found]
+
+
+def stats(engine: Engine, scope: Scope) -> dict[str, Any]:
+    """Counts of one scope. See `Memory.stats`."""
+    columns: Columns
+    operations: list[Operation] = [Count(View(engine.now())), Scan(), Spaces(), Edges(), Receipts()]
+    shown, columns, spaces, edges, receipts = engine.read(operations, scope)
+    is_open = columns.closed_at == NEVER
+    events = columns.event_at[is_open]
+    kinds = Counter(columns.kinds[row] for row in np.flatnonzero(is_open).tolist())
+    return {
+        "scope": dict(scope.items()),
+        "memories": shown,
+        "records": len(set(columns.ids)),
+        "versions": len(columns.ids),
+        "open": int(is_open.sum()),
+        "kinds": dict(sorted(kinds.items())),
+        "speakers": len({name for name in columns.speakers if name}),
+        "sessions": len({place.run_id for place in columns.scopes if place.run_id is not None}),
+        "edges": len(edges),
+        "vectors": dict(spaces),
+        "embedder": engine.embedder.space.key,
+        "first_event_at": stamp(from_micros(int(events.min()))) if len(events) else None,
+        "last_event_at": stamp(from_micros(int(events.max()))) if len(events) else None,
+        "erasures": len(receipts),
+        "store": str(getattr(engine.store, "path", ":memory:")),
+        "indexes": {"scopes": len(engine.indexes), "bytes": engine.indexes.nbytes},
+    }

@@ -1,0 +1,315 @@
+"""Answers to the operations that read, except `Scan`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from typing import Any
+
+from remanence.core.clock import from_micros
+from remanence.core.errors import NotFound
+from remanence.stores.sqlite.codec import (
+    RECORD_COLUMNS,
+    RECORDS,
+    Row,
+    pack,
+    record_from,
+    unpack,
+    unpack_terms,
+)
+from remanence.stores.sqlite.transaction import Transaction, bounded, chunks
+from remanence.substrates.records.filters import compile_filter
+from remanence.substrates.records.model import Edge, Record, View
+from remanence.substrates.records.operations import (
+    Changes,
+    Count,
+    Edges,
+    Find,
+    Get,
+    History,
+    JournalEntry,
+    Lookup,
+    Pending,
+    Receipt,
+    Receipts,
+    Spaces,
+)
+
+_GOOD_PART = 8
+_SORTED_AT_ONCE = 4096
+"""Rows that are cheaper to sort than to look for in a long walk over all ids."""
+
+
+def get(tx: Transaction, operation: Get) -> tuple[Record | None, ...]:
+    """The newest visible version of each id."""
+    shown, shown_values = visible(operation.view)
+    rows: dict[str, Row] = {}
+    for marks, values in chunks(_wellformed(operation.ids)):
+        query = f"SELECT {RECORD_COLUMNS} FROM {RECORDS} WHERE v.id IN ({marks}) AND {shown}"
+        for row in tx.execute(query, (*values, *shown_values)):
+            if tx.covers(row[4]) and (row[0] not in rows or rows[row[0]][1] < row[1]):
+                rows[row[0]] = row
+    records = {id: _record(tx, row) for id, row in rows.items()}
+    return tuple([records.get(id) for id in operation.ids])
+
+
+def find(tx: Transaction, operation: Find) -> tuple[Record, ...]:
+    """Visible records that a predicate accepts, by id."""
+    accepts = compile_filter(operation.where)
+    limit = operation.limit
+    found: list[Record] = []
+    if limit == 0:
+        return ()
+    with closing(_newest_visible(tx, operation)) as rows:
+        for row in rows:
+            record = _record(tx, row)
+            if accepts(record):
+                found.append(record)
+                if len(found) == limit:
+                    break
+    return tuple(found)
+
+
+def count(tx: Transaction, operation: Count) -> int:
+    """How many records are visible."""
+    shown, shown_values = visible(operation.view)
+    where, values = tx.covered("v.sid")
+    source = "versions v"
+    if tx.only_scope is None and _covers_many(tx, tx.seq // _GOOD_PART):
+        source += " NOT INDEXED"
+    query = f"SELECT count(DISTINCT v.id) FROM {source} WHERE {where} AND {shown}"
+    parameters: list[Any] = [*values, *shown_values]
+    if operation.kinds is not None:
+        kind, kind_values = _of_kind(operation.kinds, operation.view)
+        query, parameters = f"{query} AND {kind}", parameters + kind_values
+    return int(tx.execute(query, parameters).fetchone()[0])
+
+
+def history(tx: Transaction, operation: History) -> tuple[Record, ...]:
+    """All versions of one record."""
+    if tx.owner(operation.id) is None:
+        raise no_record(tx, operation.id)
+    query = f"SELECT {RECORD_COLUMNS} FROM {RECORDS} WHERE v.id = ? ORDER BY v.version"
+    return tuple([_record(tx, row) for row in tx.execute(query, (operation.id,)).fetchall()])
+
+
+def edges(tx: Transaction, operation: Edges) -> tuple[Edge, ...]:
+    """Edges with both ends covered."""
+    source, values = tx.covered("e.sid")
+    target, _ = tx.covered("e.target_sid")
+    columns = "SELECT e.source, e.target, e.type, e.weight FROM edges e WHERE"
+    rows: set[Row] = set()
+    if operation.ids is None:
+        rows.update(tx.execute(f"{columns} {source} AND {target}", (*values, *values)))
+    else:
+        for marks, ids in chunks(_wellformed(operation.ids)):
+            for end in ("source", "target"):
+                query = f"{columns} {source} AND {target} AND e.{end} IN ({marks})"
+                rows.update(tx.execute(query, (*values, *values, *ids)))
+    found = [Edge(source, target, unpack(type), weight) for source, target, type, weight in rows]
+    if operation.types is not None:
+        found = [edge for edge in found if edge.type in operation.types]
+    return tuple(sorted(found))
+
+
+def changes(tx: Transaction, operation: Changes) -> tuple[JournalEntry, ...]:
+    """Journal entries whose scope is covered."""
+    where, values = tx.covered("j.sid")
+    conditions = ["j.seq > ?", where]
+    parameters: list[Any] = [bounded(operation.since), *values]
+    if operation.change is not None:
+        row = tx.execute("SELECT first, last FROM changes WHERE change = ?", (pack(operation.change),)).fetchone()
+        conditions.append("j.seq BETWEEN ? AND ?")
+        parameters += row or (1, 0)
+    if operation.id is not None:
+        # Versions know the positions of their own entries, so only links and erasures need an index by id.
+        conditions.append(
+            "j.seq IN (SELECT seq FROM versions WHERE id = ? UNION SELECT closed_seq FROM versions WHERE id = ? "
+            "UNION SELECT seq FROM journal WHERE id = ? AND op IN ('link', 'unlink', 'erase'))"
+        )
+        parameters += [pack(operation.id)] * 3
+    query = (
+        "SELECT j.seq, c.change, c.at, c.actor, c.why, j.sid, j.op, j.id, j.version, j.detail "
+        f"FROM journal j JOIN changes c ON c.first = j.first WHERE {' AND '.join(conditions)} ORDER BY j.seq LIMIT ?"
+    )
+    parameters.append(-1 if operation.limit is None else bounded(operation.limit))
+    return tuple(
+        [
+            JournalEntry(
+                seq=seq,
+                change=change,
+                at=from_micros(at),
+                actor=unpack(actor),
+                why=unpack(why),
+                scope=tx.scope_of(sid),
+                op=op,
+                id=id,
+                version=version,
+                detail={} if detail is None else json.loads(detail),
+            )
+            for seq, change, at, actor, why, sid, op, id, version, detail in tx.execute(query, parameters).fetchall()
+        ]
+    )
+
+
+def lookup(tx: Transaction, operation: Lookup) -> tuple[int | None, ...]:
+    """Integers of terms."""
+    tids = tx.tids(dict.fromkeys(operation.terms))
+    return tuple([tids.get(term) for term in operation.terms])
+
+
+def pending(tx: Transaction, operation: Pending) -> tuple[Record, ...]:
+    """Open versions without a vector in a space."""
+    where, values = tx.covered("v.sid")
+    space = tx.space(operation.space)
+    query = (
+        f"SELECT {RECORD_COLUMNS} FROM {RECORDS} WHERE {where} AND v.closed_at IS NULL AND NOT EXISTS "
+        "(SELECT 1 FROM vectors e WHERE e.sid = v.sid AND e.space = ? AND e.seq = v.seq) ORDER BY v.seq LIMIT ?"
+    )
+    rows = tx.execute(query, (*values, space[0] if space else 0, bounded(operation.limit))).fetchall()
+    return tuple([_record(tx, row) for row in rows])
+
+
+def spaces(tx: Transaction, operation: Spaces) -> tuple[tuple[str, int], ...]:
+    """Vectors per space."""
+    where, values = tx.covered("e.sid")
+    query = f"SELECT s.key, count(*) FROM vectors e JOIN spaces s USING (space) WHERE {where} GROUP BY s.space"
+    return tuple(sorted((unpack(key), number) for key, number in tx.execute(query, values)))
+
+
+def receipts(tx: Transaction, operation: Receipts) -> tuple[Receipt, ...]:
+    """Receipts of erasures."""
+    where, values = tx.covered("r.sid")
+    query = (
+        "SELECT r.seq, c.change, r.sid, c.at, c.actor, r.reason, r.counts FROM receipts r "
+        f"JOIN journal j ON j.seq = r.seq JOIN changes c ON c.first = j.first WHERE {where} ORDER BY r.seq"
+    )
+    found = []
+    for seq, change, sid, at, actor, reason, counts in tx.execute(query, values).fetchall():
+        parts: dict[str, list[str]] = {"asked": [], "derived": [], "kept": []}
+        for part, id in tx.execute("SELECT part, id FROM receipt_ids WHERE seq = ? ORDER BY part, place", (seq,)):
+            parts[part].append(id)
+        found.append(
+            Receipt(
+                id=change,
+                scope=tx.scope_of(sid),
+                at=from_micros(at),
+                actor=unpack(actor),
+                reason=unpack(reason),
+                ids=tuple(parts["asked"]),
+                derived=tuple(parts["derived"]),
+                kept=tuple(parts["kept"]),
+                counts=json.loads(counts),
+            )
+        )
+    return tuple(found)
+
+
+def visible(view: View) -> tuple[str, tuple[int, ...]]:
+    """`View.shows` as an SQL condition over `versions v`, with its parameters."""
+    now, as_of, known_at = view.micros()
+    at = now if as_of is None else as_of
+    # Without as_of, what lies ahead is judged at its own beginning: its start does not hide it, its end does.
+    moment = "max(?, v.valid_from)" if as_of is None else "?"
+    conditions = [f"(v.valid_to IS NULL OR v.valid_to > {moment})"]
+    values = [at]
+    if as_of is not None:
+        conditions.append("v.valid_from <= ?")
+        values.append(at)
+    if known_at is None:
+        conditions.append(f"(v.ended_at IS NULL OR v.ended_at > {moment})")
+        values.append(at)
+    else:
+        conditions.append(f"v.recorded_at <= ? AND (v.closed_at IS NULL OR v.closed_at > ? OR v.ended_at > {moment})")
+        values += [known_at, known_at, at]
+    return " AND ".join(conditions), tuple(values)
+
+
+def no_record(tx: Transaction, id: str) -> NotFound:
+    """The error for an id that does not exist as far as this scope can see."""
+    return NotFound(f"no record {id!r} in scope {tx.scope}")
+
+
+def _newest_visible(tx: Transaction, operation: Find) -> Generator[Row, None, None]:
+    """Rows of the newest visible version of each record, in order of ids, of the wanted kinds."""
+    down = operation.newest_first
+    current: Row | None = None
+    # Versions of one record come together: the newest first on the way down, last on the way up.
+    for row in _visible_rows(tx, operation, down):
+        if current is not None and row[0] != current[0]:
+            yield current
+            current = row
+        elif current is None or not down:
+            current = row
+    if current is not None:
+        yield current
+
+
+def _visible_rows(tx: Transaction, operation: Find, down: bool) -> Iterator[Row]:
+    shown, values = visible(operation.view)
+    where, scope_values = tx.covered("v.sid")
+    conditions, parameters = [where, shown], [*scope_values, *values]
+    if operation.after is not None:
+        conditions.append(f"v.id {'<' if down else '>'} ?")
+        parameters.append(pack(operation.after))
+    if operation.kinds is not None:
+        kind, kind_values = _of_kind(operation.kinds, operation.view)
+        conditions.append(kind)
+        parameters += kind_values
+    order = "v.id DESC, v.version DESC" if down else "v.id, v.version"
+    rest = f"WHERE {' AND '.join(conditions)} ORDER BY {order}"
+    index = "versions_scope"
+    if tx.only_scope is None:
+        # The ids of several scopes have to be sorted. Picking them out of the ids of the whole store is faster when
+        # few are wanted, or when a good part of all ids is covered.
+        picky = operation.where or operation.kinds is not None or operation.limit is None
+        if not _covers_many(tx, tx.seq // _GOOD_PART if picky else 0):
+            seqs = [seq for (seq,) in tx.execute(f"SELECT v.seq FROM versions v {rest}", parameters)]
+            yield from _by_seq(tx, seqs)
+            return
+        index = "versions_id"
+    source = RECORDS.replace("versions v", f"versions v INDEXED BY {index}")
+    cursor = tx.execute(f"SELECT {RECORD_COLUMNS} FROM {source} {rest}", parameters)
+    try:
+        yield from cursor
+    finally:
+        cursor.close()
+
+
+def _covers_many(tx: Transaction, versions: int) -> bool:
+    """Whether the scope covers at least so many versions, and more than can be sorted in no time."""
+    enough = max(versions, _SORTED_AT_ONCE)
+    where, values = tx.covered("v.sid")
+    query = f"SELECT count(*) FROM (SELECT 1 FROM versions v WHERE {where} LIMIT ?)"
+    return bool(tx.execute(query, (*values, enough)).fetchone()[0] >= enough)
+
+
+def _by_seq(tx: Transaction, seqs: list[int]) -> Iterator[Row]:
+    """Rows in the order of `seqs`, fetched in portions that grow, since few of them may be wanted."""
+    done, size = 0, 64
+    while done < len(seqs):
+        part = seqs[done : done + size]
+        done, size = done + size, 512
+        rows: dict[int, Row] = {}
+        for marks, values in chunks(part):
+            query = f"SELECT v.seq, {RECORD_COLUMNS} FROM {RECORDS} WHERE v.seq IN ({marks})"
+            rows.update((row[0], row[1:]) for row in tx.execute(query, values))
+        yield from (rows[seq] for seq in part)
+
+
+def _of_kind(kinds: tuple[str, ...], view: View) -> tuple[str, list[Any]]:
+    """The condition that a visible version is of a kind and no newer one of its record is visible."""
+    shown, values = visible(view)
+    newer = f"SELECT 1 FROM versions n WHERE n.id = v.id AND n.version > v.version AND {shown.replace('v.', 'n.')}"
+    marks = ",".join("?" * len(kinds))
+    return f"v.kind IN ({marks}) AND NOT EXISTS ({newer})", [*map(pack, kinds), *values]
+
+
+def _record(tx: Transaction, row: Row) -> Record:
+    return record_from(row, tx.scope_of(row[4]), tx.decode(unpack_terms(row[17])))
+
+
+def _wellformed(ids: tuple[str, ...]) -> list[str]:
+    """Distinct ids that can occur at all; the others could not even be passed to SQLite."""
+    return [id for id in dict.fromkeys(ids) if id.isascii()]

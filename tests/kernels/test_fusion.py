@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from remanence.kernels.fusion import linear, linear_naive, logistic, reciprocal_rank_fusion
+
+
+def test_reciprocal_ranks_by_hand() -> None:
+    fused = reciprocal_rank_fusion([[7, 8, 9], [8, 10]])
+    assert [item for item, _ in fused] == [8, 7, 10, 9]
+    assert [score for _, score in fused] == pytest.approx([1 / 62 + 1 / 61, 1 / 61, 1 / 62, 1 / 63])
+
+
+def test_ties_go_by_first_appearance() -> None:
+    assert [item for item, _ in reciprocal_rank_fusion([[5, 1], [3, 2]])] == [5, 3, 1, 2]
+    assert [item for item, _ in reciprocal_rank_fusion([[1, 2], [2, 1]])] == [1, 2]
+
+
+def test_a_small_constant_trusts_the_first_place() -> None:
+    rankings = [[1, 2, 3], [4, 2, 3], [5, 2, 3]]
+    assert reciprocal_rank_fusion(rankings)[0][0] == 2
+    # With k = 0 a first place is worth as much as two second places, and comes first.
+    assert [item for item, _ in reciprocal_rank_fusion([[1, 2], [3, 2]], k=0)] == [1, 2, 3]
+
+
+def test_one_ranking_keeps_its_order() -> None:
+    assert [item for item, _ in reciprocal_rank_fusion([[4, 2, 9, 1]])] == [4, 2, 9, 1]
+
+
+def test_nothing_to_fuse() -> None:
+    assert reciprocal_rank_fusion([]) == []
+    assert reciprocal_rank_fusion([[], []]) == []
+
+
+@given(st.data(), st.integers(0, 12), st.integers(1, 6))
+def test_linear_equals_naive(data: st.DataObject, rows: int, columns: int) -> None:
+    values = st.floats(-100, 100, width=32)
+    features = data.draw(arrays.arrays(np.float32, (rows, columns), elements=values))
+    weights = data.draw(arrays.arrays(np.float64, columns, elements=st.floats(-100, 100)))
+    found = linear(features, weights)
+    assert found.dtype == np.float64
+    assert found == pytest.approx(linear_naive(features, weights.tolist()), rel=1e-9, abs=1e-9)
+
+
+def test_linear_sums_in_double_precision() -> None:
+    features = np.array([[2.0**24, 1.0, -(2.0**24)]], np.float32)
+    assert linear(features, np.ones(3, np.float32)).tolist() == [1.0]
+
+
+def test_logistic_by_hand() -> None:
+    assert logistic(0, 1, 0) == 0.5
+    assert logistic(math.log(3), 1, 0) == pytest.approx(0.75)
+    assert logistic(1, 2, -2) == 0.5
+    assert logistic(3, -1, 0) == pytest.approx(1 - logistic(3, 1, 0))
+
+
+@pytest.mark.parametrize("score", [1e3, 1e308, math.inf])
+def test_logistic_saturates(score: float) -> None:
+    assert logistic(score, 1, 0) == 1.0
+    assert 0 < logistic(-score, 1, 0) < 1e-200
+
+
+@given(st.floats(-500, 500), st.floats(-500, 500))
+def test_logistic_keeps_the_order(one: float, other: float) -> None:
+    low, high = sorted((one, other))
+    assert 0 < logistic(low, 1, 0) <= logistic(high, 1, 0) <= 1

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import random
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from remanence.conformance.stage import START, Reopen, StoreFactory
+from remanence.core.clock import Clock, SteppingClock
+from remanence.core.ids import RandomBits
+from remanence.stores.sqlite import SqliteStore
+from remanence.substrates.records.port import RecordStore
+from remanence.substrates.records.reference import MemoryStore
+
+
+class SqliteFiles:
+    """Makes SQLite stores, each in a file of its own, and opens one again as a new process would."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._numbers = count()
+
+    def __call__(self, *, clock: Clock, random_bits: RandomBits) -> SqliteStore:
+        path = self._folder / f"{next(self._numbers)}.db"
+        return SqliteStore(path, clock=clock, random_bits=random_bits, durable=False)
+
+    def reopen(self, store: RecordStore) -> SqliteStore:
+        assert isinstance(store, SqliteStore)
+        store.close()
+        bits = random.Random(1).getrandbits
+        return SqliteStore(store.path, clock=SteppingClock(START), random_bits=bits, durable=False)
+
+
+@pytest.fixture
+def sqlite_files(tmp_path: Path) -> SqliteFiles:
+    return SqliteFiles(tmp_path)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def back_end(request: pytest.FixtureRequest, sqlite_files: SqliteFiles) -> tuple[StoreFactory, Reopen | None]:
+    """How to make a store, and how to open it again (None where a store does not outlive its process)."""
+    return (MemoryStore, None) if request.param == "memory" else (sqlite_files, sqlite_files.reopen)
