@@ -19,7 +19,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_BYTES = 120_000_000
 DEMO_SECONDS = 60
-SHIPPED = ("py.typed", "stores/embedders/data")
 FORBIDDEN = {"torch", "transformers", "sentence_transformers", "fastapi", "uvicorn", "mcp", "psycopg"}
 
 USE_IT = """
@@ -69,7 +68,10 @@ def check(home: Path) -> list[str]:
         broken.append(f"the base install takes {added:,} bytes, the limit is {LIMIT_BYTES:,}")
     if heavy := {name.replace("-", "_").lower() for name in names} & FORBIDDEN:
         broken.append(f"the base install brings {sorted(heavy)}")
-    broken += [f"the wheel lacks {name}" for name in SHIPPED if not (packages / "remanence" / name).exists()]
+    source = ROOT / "src" / "remanence"
+    shipped = {path.relative_to(source) for path in source.rglob("*") if path.is_file() and path.suffix != ".pyc"}
+    broken += [f"the wheel lacks {name}" for name in sorted(shipped) if not (packages / "remanence" / name).is_file()]
+    broken += [] if Path("py.typed") in shipped else ["py.typed is gone: type checkers would ignore the package"]
 
     used = json.loads(run(scripts / "python", "-c", USE_IT))
     if "blue flower pot" not in used["first"]:

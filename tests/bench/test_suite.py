@@ -19,7 +19,7 @@ from tests.bench.samples import small
 def data(monkeypatch: pytest.MonkeyPatch) -> Iterator[Dataset]:
     one = small()
     monkeypatch.setattr(datasets, "load", lambda name, folder=None: one)
-    yield one
+    return one
 
 
 def test_all_systems_are_measured_and_written(data: Dataset, tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_tables_show_both_figures_and_mark_the_honest_one(data: Dataset, monkeyp
     (development,) = (
         line
         for line in table.splitlines()
-        if line.startswith("| `recall`, development | 0") or line.startswith("| `recall`, development | **")
+        if line.startswith(("| `recall`, development | 0", "| `recall`, development | **"))
     )
     (held_out,) = (line for line in table.splitlines() if line.startswith("| `recall`, cross-validated"))
     assert held_out.split(" | ")[2] == "0.125"

@@ -21,6 +21,7 @@ from remanence.substrates.records.operations import (
     Operation,
     Outcome,
     Put,
+    Reindex,
     Revise,
     Scan,
     Touch,
@@ -319,6 +320,43 @@ class HidesErasures(MemoryStore):
         return replace(outcome, results=quiet)
 
 
+class IgnoresReindexing(Rewritten):
+    """Says that the terms were replaced, and leaves them as they were."""
+
+    def rewrite(self, operation: Any) -> Any:
+        """With the terms that are there already."""
+        if isinstance(operation, Reindex):
+            for version in self._state.records.get(operation.id, ()):
+                if version.record.version == operation.version:
+                    return replace(operation, terms=version.record.terms)
+        return operation
+
+
+class ReindexesBehindTheReadersBacks(MemoryStore):
+    """Replaces terms without a word to those who have read the old ones."""
+
+    def batch(self, operations: Sequence[Operation], *, scope: Scope, actor: str = "", why: str = "") -> Outcome:
+        outcome = super().batch(operations, scope=scope, actor=actor, why=why)
+        erasures = [entry.seq for entry in self._state.journal if entry.op == "erase"]
+        told = tuple(
+            replace(result, erased=0 < op.after < max(erasures, default=0)) if isinstance(op, Scan) else result
+            for op, result in zip(operations, outcome.results, strict=True)
+        )
+        return replace(outcome, results=told)
+
+
+class ErasesOnlyPresentTerms(MemoryStore):
+    """Erasing looks for unused words among the terms that the records have now, not among those they once had."""
+
+    def batch(self, operations: Sequence[Operation], *, scope: Scope, actor: str = "", why: str = "") -> Outcome:
+        before = self._state
+        outcome = super().batch(operations, scope=scope, actor=actor, why=why)
+        if any(isinstance(operation, Erase) for operation in operations):
+            used = {term for versions in before.records.values() for one in versions for term in one.record.terms}
+            self._state.terms |= {term: number for term, number in before.terms.items() if term not in used}
+        return outcome
+
+
 class SharesMetadata(MemoryStore):
     """Answers hand out the store's own objects."""
 
@@ -373,6 +411,8 @@ ADVERSARIES: tuple[tuple[StoreFactory, Reopen | None, str], ...] = (
     (LosesUpdates, None, "S27"),
     (RetractsOnEveryClose, None, "S29"),
     (CountsUsesTwice, None, "S34"),
+    (IgnoresReindexing, None, "S35"),
+    (ReindexesBehindTheReadersBacks, None, "S35"),
     (IgnoresSystemTime, None, "S40"),
     (ShowsOneTooMany, None, "S43"),
     (ErasesByClosing, None, "S60"),
@@ -382,6 +422,7 @@ ADVERSARIES: tuple[tuple[StoreFactory, Reopen | None, str], ...] = (
     (ErasesWithoutLineage, None, "S62"),
     (FollowsLineageByRecord, None, "S63"),
     (HidesErasures, None, "S67"),
+    (ErasesOnlyPresentTerms, None, "S71"),
 )
 
 __all__ = ["ADVERSARIES", "remembers"]

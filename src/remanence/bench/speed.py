@@ -163,7 +163,7 @@ def run(
                 path.unlink()
         if scopes:
             say(f"{scopes:,} memories of {PER_SCOPE:,} records")
-        many = many_scopes(scopes, Path(place) / "scopes.db", seed=seed) if scopes else None
+        many = many_scopes(scopes, Path(place) / "scopes.db", seed=seed, per_scope=PER_SCOPE) if scopes else None
     return Speed(remanence.__version__, seed, StaticEmbedder().space.key, hardware(), tuple(measured), many)
 
 
@@ -178,16 +178,16 @@ def one_scope(records: int, path: Path, *, seed: int = 0, report: Report | None 
     say("  opening it in fresh processes")
     opening, resident = _opening(path, queries[0], records)
     say("  searching")
-    with _memory(path) as memory:
-        memory.search(queries[0])
-        search = _timed(memory.search, queries[-QUERIES:])
-        say("  adding one by one")
-        single, fsync, size, after = _single_adds(memory, path, queries[:SINGLE_ADDS])
     engine = wire(SqliteStore(path), StaticEmbedder())
     index = engine.index(Scope(user_id=USER), engine.embedder.space)
     index_bytes = index.nbytes / len(index)
     scanned = _scan(index.codes, index.scales, queries[0])
     engine.close(close_store=True)
+    with _memory(path) as memory:
+        memory.search(queries[0])
+        search = _timed(memory.search, queries[-QUERIES:])
+        say("  adding one by one")
+        single, fsync, size, after = _single_adds(memory, path, queries[:SINGLE_ADDS])
     return OneScope(
         records=records,
         add_per_second=records / seconds,
@@ -205,7 +205,7 @@ def one_scope(records: int, path: Path, *, seed: int = 0, report: Report | None 
     )
 
 
-def many_scopes(scopes: int, path: Path, *, seed: int = 0, per_scope: int = PER_SCOPE) -> ManyScopes:
+def many_scopes(scopes: int, path: Path, *, per_scope: int = PER_SCOPE, seed: int = 0) -> ManyScopes:
     """Measure one file with many memories; searches go to some of them, evenly spread."""
     seconds = 0.0
     with _memory(path) as memory:

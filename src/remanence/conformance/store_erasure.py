@@ -24,6 +24,7 @@ from remanence.substrates.records.operations import (
     Put,
     Receipt,
     Receipts,
+    Reindex,
     Restore,
     Revise,
     Scan,
@@ -285,6 +286,55 @@ def changes_can_be_undone_one_after_the_other(stage: Stage) -> None:
     for before, change in reversed(done):
         undo(store, change, scope=ANA)
         same(seen(), before, f"after undoing {change}")
+
+
+@rule("S71")
+def erasing_takes_replaced_terms_along(stage: Stage) -> None:
+    """After a reindexing, an erasure destroys terms that nothing uses any more, whoever's they were, and the journal of
+    the reindexing."""
+    store = stage.store()
+    a = put(store, "Eva is ill", terms=("eva", "ill"))
+    b = put(store, "b", BOB, terms=("old", "shared"))
+    put(store, "c", terms=("shared", "c"))
+    fact = put(store, "Eva", sources=(Source(a, 0, 3),), terms=("eva", "fact"))
+    one(store, Revise(fact, Draft("Eva Berg", terms=("eva", "berg"))))
+    start = store.position()
+    one(store, Reindex(b, 1, ("new", "shared")), BOB)
+    store.batch([Reindex(a, 1, ("e",)), Reindex(fact, 1, ("f",)), Reindex(fact, 2, ("g",))], scope=ANA)
+    names = ("eva", "ill", "old", "shared", "c", "fact", "berg", "new", "e", "f", "g")
+    known = one(store, Lookup(names))
+    same(known, tuple(range(1, 12)), "terms before the erasure, replaced ones included")
+    receipt = one(store, Erase((a,)))
+    counts = {"versions": 2, "vectors": 0, "edges": 0, "usage": 0, "journal": 4, "terms": 7}
+    same(dict(receipt.counts), counts, "counts of the receipt")
+    left = (None, None, None, 4, 5, None, None, 8, None, None, 11)
+    same(one(store, Lookup(names)), left, "terms after the erasure")
+    entries = [(entry.op, entry.id, entry.version) for entry in one(store, Changes(since=start))]
+    same(entries, [("reindex", fact, 2), ("erase", receipt.id, 0)], "journal left")
+    same([entry.op for entry in one(store, Changes(), BOB)], ["put", "reindex"], "journal of another scope")
+    same([entry.op for entry in one(store, Changes(id=fact))], ["revise", "reindex"], "journal of what was kept")
+    empty = one(store, Erase(()))
+    same(empty.counts["terms"], 0, "terms that a second erasure finds")
+    one(store, Reindex(fact, 2, ("h",)))
+    same(store.batch([Erase(()), Lookup(("g", "h"))], scope=ANA).results[1], (None, 12), "terms after one of nothing")
+
+
+@rule("S72")
+def undo_passes_reindexing_by(stage: Stage) -> None:
+    """Reindexing is derived: a change of nothing else cannot be undone, and no other undo minds it."""
+    store = stage.store()
+    id, other = put(store, "0", valid_from=day(-5), terms=("0",)), put(store, "other")
+    made = store.batch([Revise(id, Draft("1", terms=("1",))), Link(Edge(id, other, "t")), Reindex(id, 1, ("x",))],
+                       scope=ANA)  # fmt: skip
+    derived = store.batch([Reindex(id, 1, ("y",)), Reindex(id, 2, ("z",)), Reindex(other, 1, ("z",))], scope=ANA)
+    raises(InvalidInput, lambda: undo(store, derived.change or "", scope=ANA), "undo of a reindexing")
+    back = undo(store, made.change or "", scope=ANA)
+    record = one(store, Get((id,), NOW))[0]
+    same((record.text, record.version, record.terms), ("0", 3, ("y",)), "what stands after undo")
+    same(one(store, Edges()), (), "links after undo")
+    one(store, Reindex(id, 3, ("w",)))
+    undo(store, back.change or "", scope=ANA)
+    same(one(store, Get((id,), NOW))[0].text, "1", "what stands after undoing the undoing")
 
 
 def _all(store: RecordStore) -> object:

@@ -30,6 +30,7 @@ from remanence.substrates.records.operations import (
     Pending,
     Put,
     Receipts,
+    Reindex,
     Restore,
     Revise,
     Scan,
@@ -66,6 +67,7 @@ def atomic(stage: Stage) -> None:
         Link(Edge(kept, kept, "half")),
         Touch((kept,), day(1), strength=3.0),
         Embed(kept, 1, vector),
+        Reindex(kept, 1, ("half",)),
         Close(kept),
         Erase((kept,)),
     ]
@@ -200,6 +202,7 @@ def nothing_outside_the_scope(stage: Stage) -> None:
             (Changes(id=theirs), ()),
             (Unlink(Edge(theirs, other, "knows")), False),
             (Embed(theirs, 1, vector), False),
+            (Reindex(theirs, 1, ("mine",)), False),
             (Touch((theirs,), day(1)), 0),
             (Spaces(), ()),
             (Receipts(), ()),
@@ -267,6 +270,10 @@ def malformed_batches_have_no_effect(stage: Stage) -> None:
         Link(Edge(id, id, "")),
         Link(Edge(id, id, "x", float("nan"))),
         Embed(id, 1, Vector("space", b"", 1.0)),
+        Embed(id, None, Vector("space", b"x", 1.0)),  # type: ignore[arg-type]
+        Reindex(id, 1, "word"),  # type: ignore[arg-type]
+        Reindex(id, 1, ("word", b"word")),  # type: ignore[arg-type]
+        Reindex(id, None, ("word",)),  # type: ignore[arg-type]
         Touch((id,), naive),
         Touch((id,), day(1), strength=float("inf")),
         Get((id,), View(naive)),
@@ -360,6 +367,9 @@ def the_journal_numbers_every_change(stage: Stage) -> None:
         (Unlink(Edge(a, b, "t")), 0, None),
         (Touch((a,), day(1)), 0, None),
         (Embed(a, 4, Vector("space", b"\x01", 1.0)), 0, None),
+        (Reindex(a, 2, ("x",)), 1, ("reindex", a, 2, {})),
+        (Reindex(a, 2, ("x",)), 0, None),
+        (Reindex(a, 9, ("x",)), 0, None),
         (Scan(), 0, None),
     ]
     for operation, moved, wanted in steps:

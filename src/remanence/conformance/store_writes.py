@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 from remanence.conformance.rules import rule
@@ -18,8 +19,10 @@ from remanence.substrates.records.operations import (
     Get,
     History,
     Link,
+    Lookup,
     Operation,
     Put,
+    Reindex,
     Restore,
     Revise,
     Scan,
@@ -322,6 +325,42 @@ def touch(stage: Stage) -> None:
     same((record.hits, record.last_hit, record.strength, record.utility), (1, day(3), 1.0, 0.0), "counters of another")
     same(store.position(), position, "position after touching")
     same(one(store, Find(NOW, where={"id": a}))[0].hits, 3, "counters in Find")
+
+
+@rule("S35")
+def reindex(stage: Stage) -> None:
+    """Reindex replaces the terms of one version, open or closed, and nothing else; a reader behind it starts over."""
+    store = stage.store()
+    vector = Vector("space", b"\x01\x02", 0.5)
+    id = put(store, "Häuser", terms=("haus", "old"), vector=vector, meta={"k": 1})
+    one(store, Revise(id, Draft("houses", terms=("houses",))))
+    put(store, "another", terms=("other",))
+    one(store, Touch((id,), day(1)))
+    before = one(store, History(id))
+    position = store.position()
+    outcome = store.batch(
+        [Reindex(id, 1, ("new", "haus", "new")), Lookup(("new",)), Reindex(id, 2, ()), History(id)], scope=ANA
+    )
+    wanted = [replace(before[0], terms=("new", "haus", "new")), replace(before[1], terms=())]
+    same(outcome.results, (True, (5,), True, tuple(wanted)), "answers, and versions as they are read in the batch")
+    same(one(store, History(id)), tuple(wanted), "versions afterwards")
+    same((outcome.seq, store.position()), (position + 2,) * 2, "position")
+    columns = one(store, Scan(space="space"))
+    same((columns.terms.tolist(), columns.term_offsets.tolist()), ([5, 1, 5, 4], [0, 3, 3, 4]), "terms in Scan")
+    same(columns.scales.tolist(), [0.5, 0.0, 0.0], "vectors in Scan")
+    same(one(store, Lookup(("haus", "new", "other"))), (1, 5, 4), "vocabulary")
+    for after, told in ((position, True), (position + 1, True), (position + 2, False), (0, False)):
+        same(one(store, Scan(after=after)).erased, told, f"a reader at {after} is told to start over")
+    same(one(store, Reindex(id, 1, ("new", "haus", "new"))), True, "the same terms again")
+    same(store.position(), position + 2, "position after the same terms")
+    for missing in (Reindex(id, 3, ("x",)), Reindex(id, 0, ("x",)), Reindex(NOWHERE, 1, ("x",))):
+        same(one(store, missing), False, f"{missing}")
+    same((store.position(), one(store, Lookup(("x",)))), (position + 2, (None,)), "position and vocabulary")
+    one(store, Close(id))
+    one(store, Restore(id, 1))
+    same(one(store, History(id))[2].terms, ("new", "haus", "new"), "terms of a version that was restored")
+    one(store, Revise(id, Draft("last", terms=("last",))))
+    expect(not one(store, Scan(after=position + 2)).erased, "a reader that knows the new terms was told to start over")
 
 
 _LATEST = datetime.max.replace(tzinfo=UTC)

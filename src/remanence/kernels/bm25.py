@@ -109,15 +109,18 @@ class Postings:
     def of_many(self, terms: Sequence[int] | Ints) -> list[tuple[Ints, NDArray[np.uint8]]]:
         """`of` for several terms with one search."""
         slots, known = self._slots(terms)
-        found = []
-        for term, slot, is_known in zip(np.asarray(terms).tolist(), slots.tolist(), known.tolist(), strict=True):
-            span = slice(int(self._starts[slot]), int(self._starts[slot + 1])) if is_known else slice(0, 0)
-            docs, tfs = self._docs[span], self._tfs[span]
-            if term in self._tail:
-                more_docs, more_tfs = self._tail[term]
-                docs = np.concatenate([docs, np.array(more_docs, np.int32)])
-                tfs = np.concatenate([tfs, np.array(more_tfs, np.uint8)])
-            found.append((docs, tfs))
+        begins = np.where(known, self._starts[slots], 0).tolist()
+        ends = np.where(known, self._starts[np.minimum(slots + 1, len(self._starts) - 1)], 0).tolist()
+        docs, tfs = self._docs, self._tfs
+        found = [(docs[begin:end], tfs[begin:end]) for begin, end in zip(begins, ends, strict=True)]
+        if self._tail:
+            for at, term in enumerate(np.asarray(terms).tolist()):
+                if term in self._tail:
+                    more_docs, more_tfs = self._tail[term]
+                    found[at] = (
+                        np.concatenate([found[at][0], np.array(more_docs, np.int32)]),
+                        np.concatenate([found[at][1], np.array(more_tfs, np.uint8)]),
+                    )
         return found
 
     def df_many(self, terms: Sequence[int] | Ints) -> NDArray[np.int64]:

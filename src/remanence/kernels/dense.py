@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from remanence.core.errors import InvalidInput
 
-_SAMPLED, _MARGIN = 64, 3
+_SAMPLED, _MARGIN = 24, 3
 """From how many times as many scores as are wanted a sample is taken first, and how far below it aims."""
 
 Codes = NDArray[np.int8]
@@ -53,7 +53,7 @@ def top(scores: NDArray[np.floating], k: int) -> NDArray[np.intp]:
         return np.zeros(0, np.intp)
     if len(scores) >= _SAMPLED * k:
         # A value that a sample puts well below the k-th greatest leaves few to look at. Were it above, all are.
-        sample = scores[:: _SAMPLED // 4]
+        sample = scores[:: _SAMPLED // 3]
         rank = len(sample) - min(len(sample), k * len(sample) * _MARGIN // len(scores) + _MARGIN)
         rows = np.flatnonzero(scores >= np.partition(sample, rank)[rank])
         if k <= len(rows) < len(scores) // 2:

@@ -38,7 +38,7 @@ __all__ = [
 ]  # fmt: skip
 
 EVENTS = {"put": "ADD", "revise": "UPDATE", "close": "DELETE", "restore": "RESTORE", "link": "LINK", "unlink": "UNLINK",
-          "erase": "ERASE"}  # fmt: skip
+          "reindex": "REINDEX", "erase": "ERASE"}  # fmt: skip
 """Names of journal operations as callers see them."""
 
 

@@ -35,6 +35,7 @@ from remanence.substrates.records.operations import (
     Pending,
     Put,
     Receipts,
+    Reindex,
     Restore,
     Revise,
     Scan,
@@ -132,7 +133,8 @@ class Life:
         """Some operations, most of them writes."""
         makers: list[tuple[int, Callable[[Scope], Operation]]] = [
             (8, lambda scope: Put(self.draft(scope))), (5, self.revise), (2, self.close), (3, self.restore),
-            (4, self.link), (1, self.unlink), (3, self.embed), (2, self.touch), (1, self.erase), (6, self.read),
+            (4, self.link), (1, self.unlink), (3, self.embed), (2, self.reindex), (2, self.touch), (1, self.erase),
+            (6, self.read),
         ]  # fmt: skip
         if not self.here:
             return [Put(self.draft(scope)) for _ in range(self.rng.randrange(1, 4))]
@@ -190,11 +192,14 @@ class Life:
             language=self.maybe(lambda: rng.choice(["en", "zh"]), 0.2),
             sources=tuple(sources),
             meta=self.maybe(self.meta) or {},
-            terms=tuple(rng.choice(WORDS) for _ in range(rng.randrange(5))),
+            terms=self.terms(),
             vector=self.maybe(self.vector, 0.4),
             state=rng.choice(STATES),  # type: ignore[arg-type]
             id=rng.choice([self.id(), NOBODY]) if rng.random() < 0.02 else None,
         )
+
+    def terms(self) -> tuple[str, ...]:
+        return tuple(self.rng.choice(WORDS) for _ in range(self.rng.randrange(5)))
 
     def meta(self) -> dict[str, Any]:
         rng = self.rng
@@ -237,6 +242,10 @@ class Life:
     def embed(self, scope: Scope) -> Operation:
         id = self.id(self.open)
         return Embed(id, self.version(id), self.vector())
+
+    def reindex(self, scope: Scope) -> Operation:
+        id = self.id()
+        return Reindex(id, self.version(id), self.terms())
 
     def touch(self, scope: Scope) -> Operation:
         return Touch(self.some_ids(), self.moment(), self.maybe(self.rng.random, 0.3), self.maybe(self.rng.random, 0.3))

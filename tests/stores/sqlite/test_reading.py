@@ -10,10 +10,24 @@ from typing import Any
 import numpy as np
 import pytest
 
+from remanence.core.clock import SteppingClock
 from remanence.core.scope import Scope
 from remanence.stores.sqlite import SqliteStore, reading, scanning, transaction
 from remanence.substrates.records.model import Draft, Vector, View
-from remanence.substrates.records.operations import Close, Columns, Count, Embed, Erase, Find, Get, Put, Revise, Scan
+from remanence.substrates.records.operations import (
+    Close,
+    Columns,
+    Count,
+    Embed,
+    Erase,
+    Find,
+    Get,
+    Lookup,
+    Put,
+    Revise,
+    Scan,
+)
+from remanence.substrates.records.reference import MemoryStore
 from tests.stores.sqlite.support import ANA, LATER, START, add, ask, fresh
 
 RUNS = [Scope(user_id="ana", run_id=str(run)) for run in range(5)]
@@ -143,6 +157,29 @@ def test_numbers_beyond_what_a_file_can_hold_find_nothing(tmp_path: Path) -> Non
     huge = 2**62
     assert ask(store, Embed(id, huge, Vector("m:1", b"a", 1.0))) is False
     assert ask(store, Scan(huge)).ids == []
+
+
+def test_a_large_batch_is_written_as_the_readable_store_writes_it(tmp_path: Path) -> None:
+    rng = random.Random(11)
+    drafts = [
+        Draft(
+            f"text {number}",
+            scope=rng.choice((None, *RUNS)),
+            event_at=START + timedelta(minutes=rng.randrange(1000)),
+            terms=tuple(f"t{rng.randrange(300)}" for _ in range(rng.randrange(30))),
+            vector=Vector("m:16", rng.randbytes(16), rng.random()) if rng.random() < 0.9 else None,
+        )
+        for number in range(1500)
+    ]
+    store = fresh(tmp_path / "r.db", random_bits=random.Random(1).getrandbits)
+    plain = MemoryStore(clock=SteppingClock(START), random_bits=random.Random(1).getrandbits)
+    terms = Lookup(tuple(f"t{number}" for number in range(301)))
+    answers = []
+    for kept in (store, plain):
+        written = kept.batch([Put(draft) for draft in drafts], scope=ANA)
+        scan, found, numbers = kept.batch([Scan(space="m:16"), Find(LATER, limit=None), terms], scope=ANA).results
+        answers.append((written, columns(scan), found, numbers))
+    assert answers[0] == answers[1]
 
 
 def test_ten_thousand_ids_in_one_question(tmp_path: Path) -> None:

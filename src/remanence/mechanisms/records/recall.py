@@ -224,12 +224,14 @@ class Recall:
     ) -> tuple[Rows, NDArray[np.float32]]:
         """Candidate rows [c], ascending (all of a scope of up to `whole`), and their channels [c, len(CHANNELS)]."""
         visible = index.visible(view)
+        # One question to the store instead of one per channel.
+        index.lookup((*question.terms, *question.stops, *self._relatives(question.terms)))
         found = channels.postings_of(index, question.terms, visible)
         ceiling = np.float32(channels.lexical_ceiling(index, question.terms, found))
         words = channels.lexical(index, found) / ceiling
         meaning = channels.dense(index, vector, visible)
         rows = conversation.candidates(index, words, meaning, visible, whole=whole, pool=POOL)
-        features = np.zeros((len(rows), len(CHANNELS)), np.float32)
+        features = np.zeros((len(CHANNELS), len(rows)), np.float32).T
         if not len(rows):
             return rows, features
         around = channels.around(index, rows, visible)
@@ -259,6 +261,9 @@ class Recall:
         column["time"][:] = conversation.time_match(index.event_at[rows], question.spans)
         column["recency"][:] = index.recency(rows)
         return rows, features
+
+    def _relatives(self, terms: Sequence[str]) -> tuple[str, ...]:
+        return () if self.related is None else tuple(word for term in terms for word, _ in self.related(term))
 
     def _profile(self, name: str) -> Profile:
         return (self.profiles or learnt())[name]

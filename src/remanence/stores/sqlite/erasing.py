@@ -16,6 +16,8 @@ from remanence.stores.sqlite.transaction import Transaction, chunks
 from remanence.substrates.records.operations import Erase, Receipt
 
 _AT_ONCE = 16384
+# In these words, so that the index with this condition serves.
+_BY_ID = "op IN ('link', 'unlink', 'reindex', 'erase')"
 
 
 class _Version(NamedTuple):
@@ -156,12 +158,20 @@ def _entries(tx: Transaction, lineage: _Lineage) -> dict[int, tuple[int, int]]:
     for condition, values in (
         ("seq IN ({})", list(doomed)),
         ("op = 'close' AND seq IN ({})", closings),
-        ("op IN ('link', 'unlink', 'erase') AND id IN ({})", list(gone)),
+        (f"{_BY_ID} AND id IN ({{}})", list(gone)),
         ("other IN ({})", list(gone)),
     ):
         for marks, part in chunks(values):
             query = f"SELECT seq, first, sid FROM journal WHERE {condition.format(marks)}"
             found.update((seq, (first, sid)) for seq, first, sid in tx.execute(query, part))
+    # Of records that stay, the reindexing of destroyed versions alone.
+    halves = {(version.id, version.version) for version in doomed.values() if version.id not in gone}
+    for marks, part in chunks(sorted({id for id, _ in halves})):
+        query = (
+            f"SELECT seq, first, sid, id, version FROM journal WHERE {_BY_ID} AND op = 'reindex' AND id IN ({marks})"
+        )
+        rows = tx.execute(query, part)
+        found.update((seq, (first, sid)) for seq, first, sid, id, version in rows if (id, version) in halves)
     return found
 
 
@@ -184,8 +194,14 @@ def _cut_sources(tx: Transaction, lineage: _Lineage) -> None:
 
 
 def _unused_terms(tx: Transaction, doomed: Iterable[_Version]) -> list[int]:
-    """Term integers of versions that went which no remaining version uses."""
-    candidates = np.unique(_integers([version.terms for version in doomed]))
+    """Term integers that no remaining version uses, of versions that went and of terms that a reindexing replaced."""
+    (reindexed,) = tx.execute("SELECT value FROM meta WHERE name = 'reindexed'").fetchone()
+    if reindexed > tx.epoch:
+        # Nobody knows any more which versions had the replaced terms, and the words of what is erased are among them.
+        tids = [tid for (tid,) in tx.execute("SELECT tid FROM vocab ORDER BY tid")]
+        candidates = np.array(tids, dtype=np.int32)
+    else:
+        candidates = np.unique(_integers([version.terms for version in doomed]))
     if not len(candidates):
         return []
     used = np.zeros(int(candidates[-1]) + 1, dtype=np.bool_)

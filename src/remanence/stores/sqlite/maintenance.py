@@ -28,6 +28,11 @@ _INVARIANTS = (
         "journal entry {0} opened a version of record {1} that is not there",
     ),
     (
+        "SELECT j.seq, j.version, j.id FROM journal j LEFT JOIN versions v ON v.id = j.id AND v.version = j.version "
+        "WHERE j.op = 'reindex' AND v.seq IS NULL",
+        "journal entry {0} reindexed version {1} of record {2}, which is not there",
+    ),
+    (
         "SELECT j.seq FROM journal j LEFT JOIN changes c ON c.first = j.first "
         "WHERE c.first IS NULL OR j.seq NOT BETWEEN c.first AND c.last",
         "journal entry {0} belongs to no change",

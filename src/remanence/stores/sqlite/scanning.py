@@ -62,11 +62,11 @@ def scan(tx: Transaction, operation: Scan) -> Columns:
     offsets = np.zeros(len(ids) + 1, dtype=np.int64)
     np.cumsum(np.fromiter(map(len, terms), dtype=np.int64, count=len(terms)) // 4, out=offsets[1:])
     vectors, scales = _vectors(tx, operation, after, seqs, dict.fromkeys(table[2].tolist()))
-    (vectors_seq,) = tx.execute("SELECT value FROM meta WHERE name = 'late'").fetchone()
+    meta = dict(tx.execute("SELECT name, value FROM meta"))
     return Columns(
         seq=tx.seq,
-        vectors_seq=vectors_seq,
-        erased=0 < operation.after < tx.epoch,
+        vectors_seq=meta["late"],
+        erased=0 < operation.after < max(tx.epoch, meta["reindexed"]),
         ids=ids,
         versions=table[1].astype(np.int32),
         kinds=kinds,

@@ -20,7 +20,8 @@ PAGE_SIZE = 8192
 """Vectors of up to 2,000 bytes fit into a leaf of their table."""
 
 _FIRST = """
--- late: last position in the stream of late vectors. residue: whether erased bytes may still be in the files.
+-- late: last position in the stream of late vectors. reindexed: journal position of the last reindexing.
+-- residue: whether erased bytes may still be in the files.
 CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 
 CREATE TABLE scopes(
@@ -42,7 +43,7 @@ CREATE TABLE journal(
     seq INTEGER PRIMARY KEY, first INTEGER NOT NULL, sid INTEGER NOT NULL, op TEXT NOT NULL,
     id TEXT NOT NULL, version INTEGER NOT NULL, other TEXT, detail TEXT
 );
-CREATE INDEX journal_links ON journal(id) WHERE op IN ('link', 'unlink', 'erase');
+CREATE INDEX journal_id ON journal(id) WHERE op IN ('link', 'unlink', 'reindex', 'erase');
 CREATE INDEX journal_other ON journal(other) WHERE other IS NOT NULL;
 
 -- seq is the journal position that opened the version, so the table itself lies in journal order.
@@ -101,7 +102,7 @@ def _create(connection: sqlite3.Connection) -> None:
     for statement in _FIRST.split(";\n"):
         if statement.strip():
             connection.execute(statement)
-    connection.executemany("INSERT INTO meta VALUES (?, ?)", [("late", 0), ("residue", 0)])
+    connection.executemany("INSERT INTO meta VALUES (?, ?)", [("late", 0), ("reindexed", 0), ("residue", 0)])
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
 

@@ -243,6 +243,11 @@ class Transaction:
             self.found.terms.update(zip(fresh.values(), new, strict=True))
         return tids
 
+    def stream(self, terms: Sequence[str]) -> bytes:
+        """A term stream as the column keeps it; terms that are new to the store get integers."""
+        tids = self._intern([terms])
+        return pack_terms([tids[term] for term in terms])
+
     # Spaces
 
     def space(self, key: str) -> tuple[int, int] | None:

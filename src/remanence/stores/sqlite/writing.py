@@ -19,6 +19,7 @@ from remanence.substrates.records.operations import (
     JournalOp,
     Link,
     Put,
+    Reindex,
     Restore,
     Revise,
     Touch,
@@ -154,6 +155,24 @@ def embed(tx: Transaction, operation: Embed) -> bool:
     (late,) = tx.execute("UPDATE meta SET value = value + 1 WHERE name = 'late' RETURNING value").fetchone()
     values = (sid, space, row[0], late, vector.scale, vector.data)
     tx.execute("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?, ?, ?, ?)", values)
+    return True
+
+
+def reindex(tx: Transaction, operation: Reindex) -> bool:
+    """Replace the terms of a version that is there already."""
+    sid = tx.owner(operation.id)
+    if sid is None:
+        return False
+    row = tx.execute(
+        "SELECT seq, terms FROM versions WHERE id = ? AND version = ?", (operation.id, bounded(operation.version))
+    ).fetchone()
+    if row is None:
+        return False
+    stream = tx.stream(operation.terms)
+    if stream != row[1]:
+        tx.execute("UPDATE versions SET terms = ? WHERE seq = ?", (stream, row[0]))
+        seq = tx.enter("reindex", sid, operation.id, operation.version)
+        tx.execute("UPDATE meta SET value = ? WHERE name = 'reindexed'", (seq,))
     return True
 
 

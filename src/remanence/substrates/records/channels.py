@@ -72,13 +72,16 @@ def lexical_ceiling(index: ScopeIndex, terms: Sequence[str], found: Sequence[Pos
 
 def lexical_window(index: ScopeIndex, postings: Sequence[Postings], around: Around) -> Floats:
     """BM25 of each row taken together with its neighbours as one document: frequencies and lengths add up."""
-    lengths = np.append(index.lengths, np.float32(0))
-    norms = length_norms(_windowed(lengths, around), average=index.window_length)
+    places, weights = _window(around)
     scores = np.zeros(len(around[0]), np.float32)
+    if not places.size:
+        return scores
+    lengths = np.where(places >= 0, index.lengths[places], np.float32(0))
+    norms = length_norms(weights @ lengths, average=index.window_length)
     frequency = np.zeros(len(index) + 1, np.float32)
     for docs, tfs in postings:
         frequency[docs] = tfs
-        scores += saturate(_windowed(frequency, around), norms, idf(len(index), len(docs)))
+        scores += saturate(weights @ frequency[places], norms, idf(len(index), len(docs)))
         frequency[docs] = 0
     return scores
 
@@ -111,11 +114,11 @@ def related_lexical(
     own = [next(found) for _ in terms]
     for docs, pairs in zip(own, near, strict=True):
         touched = [next(found) for _ in pairs]
+        rows = np.concatenate([*touched, docs])
         # Least related first, so that a row that says several related words keeps the most related one.
-        for rows, (_, similarity) in zip(touched, pairs, strict=True):
-            best[rows] = similarity
-        best[docs] = 0
-        rows = np.concatenate([docs, *touched])
+        best[rows] = np.repeat(
+            np.array([*(similarity for _, similarity in pairs), 0], np.float32), [*map(len, touched), len(docs)]
+        )
         # A row may be listed twice; assignment through an index counts it once.
         scores[rows] += best[rows] * np.float32(idf(len(index), len(docs)))
         best[rows] = 0
@@ -145,8 +148,9 @@ def bridge(
     gains = np.bincount(place, shares, minlength=len(distinct))
     dfs = index.postings.df_many(distinct)
     # A word said once leads nowhere; one said all the time leads everywhere.
-    asked = [term for term in known if term is not None]
-    fit = (dfs > 1) & (dfs <= max(len(index) // 20, 2)) & ~np.isin(distinct, asked)
+    asked = np.array([term for term in known if term is not None], np.int32)
+    new = (distinct[:, None] != asked).all(axis=1)
+    fit = (dfs > 1) & (dfs <= max(len(index) // 20, 2)) & new
     gains *= np.where(fit, np.log(1 + (len(index) - dfs + 0.5) / (dfs + 0.5)), 0.0)
     chosen = np.lexsort((distinct, -gains))[:terms]
     chosen = chosen[gains[chosen] > 0]
@@ -169,11 +173,11 @@ def dense(index: ScopeIndex, query: NDArray[np.float32], visible: Visible = None
 def dense_window(index: ScopeIndex, scores: Floats, around: Around) -> Floats:
     """Cosine of the query with the weighted sum of each row's vector and its neighbours'. No second scan: the query's
     product with a sum is the sum of its products (`scores`, from `dense`)."""
-    return _windowed(scores, around) / index.window_norms[around[0]]
+    places, weights = _window(around)
+    found: Floats = (weights @ scores[places]) / index.window_norms[around[0]]
+    return found
 
 
-def _windowed(values: Floats, around: Around) -> Floats:
-    total = np.zeros(len(around[0]), np.float32)
-    for distance, rows in around.items():
-        total += values[rows] * np.float32(WINDOW[distance])
-    return total
+def _window(around: Around) -> tuple[NDArray[np.intp], Floats]:
+    """Rows of the windows [distances, rows] and the weight of each distance."""
+    return np.stack(list(around.values())), np.array([WINDOW[distance] for distance in around], np.float32)

@@ -30,6 +30,7 @@ from remanence.substrates.records.operations import (
     Pending,
     Put,
     Receipts,
+    Reindex,
     Restore,
     Revise,
     Scan,
@@ -109,14 +110,18 @@ def _check(operation: Operation, scope: Scope) -> str:
             _count("expected_version", expected)
         case Restore(id, version, expected):
             _string("id", id)
-            _count("version", version)
+            _whole("version", version)
             _count("expected_version", expected)
         case Link(edge) | Unlink(edge):
             _edge(edge)
         case Embed(id, version, vector):
             _string("id", id)
-            _count("version", version)
+            _whole("version", version)
             _vector(vector)
+        case Reindex(id, version, terms):
+            _string("id", id)
+            _whole("version", version)
+            _strings("terms", terms)
         case Touch(ids, at, strength, utility):
             _strings("ids", ids)
             _moment("at", at)
@@ -228,7 +233,12 @@ def _strings(name: str, values: object) -> None:
 
 
 def _count(name: str, value: object) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < NEVER):
+    if value is not None:
+        _whole(name, value)
+
+
+def _whole(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < NEVER:
         raise InvalidInput(f"{name} {value!r} must be a whole number from 0 up")
 
 

@@ -1,6 +1,6 @@
 """All that can be asked of a record store: a closed union of frozen values, answered one by one.
 
-Writing:  Put  Revise  Close  Restore  Link  Unlink  Embed  Touch  Erase
+Writing:  Put  Revise  Close  Restore  Link  Unlink  Embed  Reindex  Touch  Erase
 Reading:  Get  Find  Count  History  Edges  Changes  Scan  Lookup  Pending  Spaces  Receipts
 
 Every operation runs under the scope of its batch: what the scope does not cover does not exist for it, by-id
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from remanence.core.scope import Scope
 from remanence.substrates.records.model import Draft, Edge, Record, Source, Vector, View
 
-JournalOp = Literal["put", "revise", "close", "restore", "link", "unlink", "erase"]
+JournalOp = Literal["put", "revise", "close", "restore", "link", "unlink", "reindex", "erase"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,21 @@ class Embed:
     id: str
     version: int
     vector: Vector
+
+
+@dataclass(frozen=True, slots=True)
+class Reindex:
+    """Replace the analysed terms of one version, open or closed, as another analyser cuts its text. Nothing else of it
+    changes and no version is made.
+
+    Journaled where the terms differ from those before, so that every index starts over (`Columns.erased`); `undo` passes
+    it by, because terms follow from the text. Vocabulary that nothing uses any more stays until the next erasure, which
+    takes all of it. Answer: True, or False when there is no such version.
+    """
+
+    id: str
+    version: int
+    terms: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +236,7 @@ class Receipts:
     """Receipts of earlier erasures whose scope this scope covers. Answer: `tuple[Receipt, ...]`, oldest first."""
 
 
-WriteOperation = Put | Revise | Close | Restore | Link | Unlink | Embed | Touch | Erase
+WriteOperation = Put | Revise | Close | Restore | Link | Unlink | Embed | Reindex | Touch | Erase
 ReadOperation = Get | Find | Count | History | Edges | Changes | Scan | Lookup | Pending | Spaces | Receipts
 Operation = WriteOperation | ReadOperation
 
@@ -255,7 +270,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """One line of the journal. `version` is the version written or closed; 0 for edges and erasures.
+    """One line of the journal. `version` is the version written, closed or reindexed; 0 for edges, erasures.
 
     `detail` holds what undo needs and never any text of a record: `{"previous": 1}` for a revision (version closed),
     the edge for links, the receipt id for erasures.
@@ -278,7 +293,7 @@ class Columns:
     """Versions as columns, in journal order; row i of every array is one version. Times: microseconds since 1970.
 
     Versions opened after `Scan.after` are listed in full. `closed` repeats closings after it (also of listed rows).
-    `erased` is True when an erasure lies after `Scan.after`: the reader must start over from 0.
+    `erased` is True when an erasure or a reindexing lies after `Scan.after`: the reader must start over from 0.
     """
 
     seq: int
@@ -286,6 +301,7 @@ class Columns:
     vectors_seq: int
     """Position in the stream of late vectors (`Embed`); pass it as `Scan.vectors_after`."""
     erased: bool
+    """Whether an erasure or a reindexing lies after `Scan.after`, which is not 0."""
     ids: list[str]
     versions: NDArray[np.int32]
     kinds: list[str]
@@ -333,6 +349,6 @@ class Outcome:
 __all__ = [
     "NEVER", "Changes", "Close", "Columns", "Count", "Draft", "Edge", "Edges", "Embed", "Erase", "Find", "Get",
     "History", "JournalEntry", "JournalOp", "Link", "Lookup", "Operation", "Outcome", "Pending", "Put", "ReadOperation",
-    "Receipt", "Receipts", "Record", "Restore", "Revise", "Scan", "Source", "Spaces", "Touch", "Unlink", "Vector",
+    "Receipt", "Receipts", "Record", "Reindex", "Restore", "Revise", "Scan", "Source", "Spaces", "Touch", "Unlink", "Vector",
     "View", "WriteOperation", "Written",
 ]  # fmt: skip

@@ -30,6 +30,7 @@ from remanence.substrates.records.operations import (
     Outcome,
     Put,
     Receipt,
+    Reindex,
     Restore,
     Revise,
     Touch,
@@ -121,6 +122,8 @@ class _Batch:
                 return self.unlink(edge)
             case Embed(id, version, vector):
                 return self.embed(id, version, vector)
+            case Reindex(id, version, terms):
+                return self.reindex(id, version, tuple(terms))
             case Touch():
                 return self.touch(operation)
             case Erase(ids, reason):
@@ -196,6 +199,20 @@ class _Batch:
         self.check_space(vector)
         self.state.vectors_seq += 1
         self.state.vectors[id, version, vector.space] = Placed(vector, self.state.vectors_seq)
+        return True
+
+    def reindex(self, id: str, version: int, terms: tuple[str, ...]) -> bool:
+        if not self.state.has(id, self.scope):
+            return False
+        versions = self.state.records[id]
+        entry = next((entry for entry in versions if entry.record.version == version), None)
+        if entry is None:
+            return False
+        if entry.record.terms != terms:
+            self.number(terms)
+            again = replace(entry, record=replace(entry.record, terms=terms))
+            self.state.records[id] = tuple(again if one is entry else one for one in versions)
+            self.write_down("reindex", entry.record.scope, id, version, {})
         return True
 
     def touch(self, touch: Touch) -> int:
@@ -344,13 +361,17 @@ class _Batch:
             terms=tuple(draft.terms),
             state=draft.state,
         )
-        for term in record.terms:
-            if term not in self.state.terms:
-                self.state.terms_seq += 1
-                self.state.terms[term] = self.state.terms_seq
+        self.number(record.terms)
         if draft.vector is not None:
             self.state.vectors[id, record.version, draft.vector.space] = Placed(draft.vector, 0)
         return self.keep(record, meta, op, detail)
+
+    def number(self, terms: tuple[str, ...]) -> None:
+        """Give integers to the terms that have none yet."""
+        for term in terms:
+            if term not in self.state.terms:
+                self.state.terms_seq += 1
+                self.state.terms[term] = self.state.terms_seq
 
     def keep(self, record: Record, meta: str, op: JournalOp, detail: Mapping[str, Any]) -> Written:
         seq = self.write_down(op, record.scope, record.id, record.version, detail)

@@ -28,9 +28,7 @@ ASKS = MARK + "asks"
 """The text ends with a question mark."""
 DATED = MARK + "dated"
 """The text holds an expression of time."""
-SELF = MARK + "self"
-"""The speaker speaks of himself or herself."""
-MARKERS = (ASKS, DATED, SELF)
+MARKERS = (ASKS, DATED)
 
 WINDOW = {0: 1.0, -1: 0.6, 1: 0.6, -2: 0.3, 2: 0.3}
 """Weights of a turn and its neighbours in the window around it."""
@@ -83,6 +81,7 @@ class ScopeIndex:
         self._terms: Growing[np.int32] = Growing(np.int32)
         self._ends: Growing[np.int64] = Growing(np.int64)
         self._integers: dict[str, int] = {}
+        self._absent: set[str] = set()
         self._times: Growing[np.int64] = Growing(np.int64, 6)
         self._norms: NDArray[np.float32] | None = None
         self._window_length: float | None = None
@@ -296,6 +295,9 @@ class ScopeIndex:
                     self._touch(np.array([row], np.intp))
             if columns.ids or columns.closed:
                 self._visible = None
+            if columns.seq != self.seq:
+                # A word that occurred nowhere may occur now.
+                self._absent.clear()
             self.seq, self.vectors_seq = columns.seq, columns.vectors_seq
 
     def _scan(self) -> Columns:
@@ -314,13 +316,16 @@ class ScopeIndex:
 
     def lookup(self, terms: tuple[str, ...]) -> tuple[int | None, ...]:
         """The store's integers for analysed terms; None for a term that occurs nowhere."""
-        unknown = tuple(term for term in terms if term not in self._integers)
+        integers, absent = self._integers, self._absent
+        unknown = tuple(term for term in terms if term not in integers and term not in absent)
         if unknown:
             (found,) = self._store.batch([Lookup(unknown)], scope=self.scope).results
-            self._integers.update((term, integer) for term, integer in zip(unknown, found, strict=True) if integer)
-            if len(self._integers) > _MAX_INTEGERS:
-                self._integers = {term: self._integers[term] for term in terms if term in self._integers}
-        return tuple(self._integers.get(term) for term in terms)
+            integers.update((term, integer) for term, integer in zip(unknown, found, strict=True) if integer)
+            absent.update(term for term, integer in zip(unknown, found, strict=True) if not integer)
+            if len(integers) + len(absent) > _MAX_INTEGERS:
+                self._integers = {term: integers[term] for term in terms if term in integers}
+                self._absent = set()
+        return tuple(integers.get(term) for term in terms)
 
     def _append(self, columns: Columns) -> None:
         first, count = len(self.ids), len(columns.ids)

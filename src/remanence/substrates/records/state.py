@@ -194,7 +194,8 @@ def _scan(state: State, scope: Scope, scan: Scan) -> Columns:
     return Columns(
         seq=state.seq,
         vectors_seq=state.vectors_seq,
-        erased=scan.after > 0 and any(entry.op == "erase" and entry.seq > scan.after for entry in state.journal),
+        erased=scan.after > 0
+        and any(entry.op in ("erase", "reindex") and entry.seq > scan.after for entry in state.journal),
         ids=[record.id for record in records],
         versions=np.array([record.version for record in records], dtype=np.int32),
         kinds=[record.kind for record in records],

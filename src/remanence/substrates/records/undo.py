@@ -28,11 +28,12 @@ def undo(store: RecordStore, change: str, *, scope: Scope, actor: str = "", why:
 
     Nothing is rewritten: a record that the change opened is retracted, one that it altered gets a new version with the
     earlier content, links come back with their earlier weight. What was erased since stays erased. Changes can be
-    undone one after the other, newest first: a later change that was itself undone does not stand in the way.
+    undone one after the other, newest first: a later change that was itself undone does not stand in the way. Neither
+    does a reindexing, which has no inverse: terms follow from the text.
 
     Raises:
         NotFound: no such change in this scope.
-        InvalidInput: the change holds an erasure, which cannot be undone.
+        InvalidInput: the change holds an erasure, which cannot be undone, or nothing but reindexings.
         Conflict: a later change altered the same record or link and still stands; undo that one first.
 
     """
@@ -57,14 +58,22 @@ def inverse(
     of those versions, among the ones closed since, that hold for no event time any more. Errors as `undo`.
     """
     lives: dict[tuple[str, ...], list[JournalEntry]] = {}
+    reindexed = False
     for entry in entries:
-        if entry.op == "erase":
+        if entry.op == "reindex":
+            reindexed = reindexed or entry.change == change
+        elif entry.op == "erase":
             if entry.change == change:
                 raise InvalidInput(f"change {change} erased records; an erasure cannot be undone")
         elif entry.change == change:
             lives.setdefault(_subject(entry), []).append(entry)
         elif (subject := _subject(entry)) in lives:
             lives[subject].append(entry)
+    if reindexed and not lives:
+        raise InvalidInput(
+            f"change {change} only derived search terms anew, so there is nothing to take back; `rebuild` derives them "
+            "again with the present settings"
+        )
     operations: list[WriteOperation] = []
     for life in reversed(lives.values()):
         _check_unchanged(life, change, retracted)
