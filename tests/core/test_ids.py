@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from remanence.core.clock import EPOCH, SteppingClock, utc_now
 from remanence.core.errors import InvalidInput
-from remanence.core.ids import UlidFactory, encode, is_ulid, ulid_floor, ulid_millis
+from remanence.core.ids import RandomBits, UlidFactory, encode, is_ulid, ulid_floor, ulid_millis
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -38,6 +39,12 @@ def naive_decode(text: str) -> int:
 
 def frozen() -> datetime:
     return START
+
+
+def extremes(seed: int) -> RandomBits:
+    """Mostly no bits or all: a factory that draws afresh within a millisecond, or steps by nothing, falls back."""
+    rng = random.Random(seed)
+    return lambda count: rng.choice((0, (1 << count) - 1, rng.getrandbits(count)))
 
 
 class Readings:
@@ -115,13 +122,7 @@ def test_before_1970_everything_counts_as_1970() -> None:
 
 @given(st.lists(st.integers(-5, 5), min_size=1, max_size=30), st.integers(0, 3))
 def test_ids_increase_whatever_the_clock_does(millis: list[int], seed: int) -> None:
-    # Mostly extreme bits: a factory that draws afresh within a millisecond, or steps by nothing, would fall back.
-    rng = random.Random(seed)
-
-    def bits(count: int) -> int:
-        return rng.choice((0, (1 << count) - 1, rng.getrandbits(count)))
-
-    factory = UlidFactory(Readings(*millis), bits)
+    factory = UlidFactory(Readings(*millis), extremes(seed))
     ids = [factory() for _ in millis]
     assert ids == sorted(set(ids))
     assert all(map(is_ulid, ids))
@@ -129,7 +130,7 @@ def test_ids_increase_whatever_the_clock_does(millis: list[int], seed: int) -> N
 
 @given(st.lists(st.tuples(st.integers(-3, 3), st.integers(0, 20)), max_size=12))
 def test_many_at_once_increase_too(batches: list[tuple[int, int]]) -> None:
-    factory = UlidFactory(Readings(*(millis for millis, _ in batches)), random.Random(0).getrandbits)
+    factory = UlidFactory(Readings(*(millis for millis, _ in batches)), extremes(0))
     ids = []
     for _, count in batches:
         given_out = factory.many(count)
@@ -170,7 +171,13 @@ def test_by_default_ids_are_random_and_of_now() -> None:
 
 
 def test_threads_share_a_factory() -> None:
-    factory = UlidFactory(frozen, random.Random(0).getrandbits)
+    rng = random.Random(0)
+
+    def bits(count: int) -> int:
+        time.sleep(0)  # lets another thread run in the middle of an id
+        return rng.getrandbits(count)
+
+    factory = UlidFactory(frozen, bits)
     found: list[list[str]] = [[] for _ in range(8)]
     gate = threading.Barrier(len(found))
 

@@ -95,7 +95,24 @@ def test_top_by_hand() -> None:
     assert top(np.full(3, -np.inf), 2).tolist() == []
 
 
-def test_top_of_many() -> None:
-    scores = np.random.default_rng(0).integers(0, 50, 20_000).astype(np.float32)
-    for k in (1, 10, 399, 400, 401, 19_999, 20_000):
+RNG = np.random.default_rng(0)
+MANY = {
+    "random": RNG.normal(size=5_000),
+    "ties": RNG.integers(0, 50, 5_000),
+    "all equal": np.ones(5_000),
+    "rising": np.arange(5_000),
+    "falling": -np.arange(5_000),
+    "zero but few": np.where(np.arange(5_000) % 613 == 7, 1.0, 0.0),
+    "hidden": np.where(RNG.random(5_000) < 0.99, -np.inf, 1.0),
+    "in step": np.where(np.arange(5_000) % 16 == 0, 2.0, RNG.random(5_000)),
+    "out of step": np.where(np.arange(5_000) % 16 == 1, 2.0, RNG.random(5_000)),
+    "eights": np.where(np.arange(5_000) % 8 == 0, RNG.random(5_000), 5.0),
+}
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_top_of_many(name: str) -> None:
+    # A sample of the scores may say where to look, but it must not decide.
+    scores = MANY[name].astype(np.float32)
+    for k in (1, 2, 10, 78, 79, 208, 209, 2_500, 4_999, 5_000, 5_001):
         assert top(scores, k).tolist() == top_naive(scores, k).tolist()

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from remanence.kernels.fusion import linear, linear_naive, logistic, reciprocal_rank_fusion
+from remanence.kernels.fusion import (
+    USUAL_ROWS,
+    Profile,
+    linear,
+    linear_naive,
+    logistic,
+    read_profiles,
+    reciprocal_rank_fusion,
+    smallness,
+)
 
 
 def test_reciprocal_ranks_by_hand() -> None:
@@ -70,3 +81,52 @@ def test_logistic_saturates(score: float) -> None:
 def test_logistic_keeps_the_order(one: float, other: float) -> None:
     low, high = sorted((one, other))
     assert 0 < logistic(low, 1, 0) <= logistic(high, 1, 0) <= 1
+
+
+PROFILES = {
+    "turn": {"weights": {"b": 2.0, "a": -1.0, "unused": 9.0}, "bias": 0.5, "small": 0.25},
+    "document": {"weights": {"a": 1, "b": 0}, "bias": -1},
+    "note": "anything else in the file",
+}
+
+
+@pytest.fixture
+def profiles(tmp_path: Path) -> dict[str, Profile]:
+    path = tmp_path / "weights.json"
+    path.write_text(json.dumps(PROFILES), encoding="utf-8")
+    return read_profiles(path, {"turn": ("a", "b"), "document": ("b", "a")})
+
+
+def test_profiles_are_read_in_the_order_of_the_channels(profiles: dict[str, Profile]) -> None:
+    turn, document = profiles["turn"], profiles["document"]
+    assert list(profiles) == ["turn", "document"]
+    assert (turn.channels, turn.weights.tolist(), turn.bias, turn.small) == (("a", "b"), [-1, 2], 0.5, 0.25)
+    assert (document.weights.tolist(), document.bias, document.small) == ([0, 1], -1, 0)
+    assert document.weights.dtype == np.float64
+
+
+def test_a_profile_by_hand(profiles: dict[str, Profile]) -> None:
+    features = np.array([[1, 2], [0, 0], [3, -1]], np.float32)
+    turn = profiles["turn"]
+    assert turn.logits(features, USUAL_ROWS).tolist() == [3.5, 0.5, -4.5]
+    assert turn.shares(features[0]) == {"a": -1.0, "b": 4.0}
+    few = turn.logits(features, 2)
+    assert few == pytest.approx(np.array([3.5, 0.5, -4.5]) + 0.25 * math.log(300))
+    for rows in (0, 1, 2, 599, USUAL_ROWS, 10**6):
+        logits = turn.logits(features, rows)
+        for line, logit in zip(features, logits, strict=True):
+            assert sum(turn.shares(line).values()) + turn.offset(rows) == pytest.approx(logit)
+    assert turn.logits(features[:0], 5).tolist() == []
+
+
+def test_smallness() -> None:
+    assert smallness(0) == smallness(1) == math.log(600)
+    assert smallness(300) == pytest.approx(math.log(2))
+    assert smallness(600) == smallness(601) == smallness(10**9) == 0
+
+
+def test_a_channel_without_a_weight_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "weights.json"
+    path.write_text(json.dumps(PROFILES), encoding="utf-8")
+    with pytest.raises(KeyError, match="'c'"):
+        read_profiles(path, {"turn": ("a", "c")})

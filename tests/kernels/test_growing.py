@@ -50,6 +50,38 @@ def test_growth_is_amortised_and_wastes_little() -> None:
     assert int(growing.view.sum()) == 20_000
 
 
+def test_rows_that_are_given_away_are_not_copied() -> None:
+    growing: Growing[np.int32] = Growing(np.int32, 2)
+    values = np.arange(6, dtype=np.int32).reshape(3, 2).copy()
+    growing.take(values)
+    assert np.shares_memory(growing.view, values)
+    growing.take(np.ones((1, 2), np.int32))
+    growing.extend(np.ones((1, 2), np.int32))
+    assert growing.view.tolist() == [[0, 1], [2, 3], [4, 5], [1, 1], [1, 1]]
+    growing.view[0] = 7
+    assert values[0].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.frombuffer(bytes(6), np.int8).reshape(3, 2),  # not to be written to
+        np.zeros((3, 2), np.int16),
+        np.zeros((6, 2), np.int8)[::2],
+        np.zeros((3, 4), np.int8)[:, :2],
+        np.zeros((2, 3), np.int8).T,
+    ],
+)
+def test_rows_that_do_not_fit_as_they_are_are_copied(values: np.ndarray) -> None:
+    growing: Growing[np.int8] = Growing(np.int8, 2)
+    growing.take(values)
+    assert not np.shares_memory(growing.view, values)
+    assert growing.view.dtype == np.int8
+    growing.view[0] = 9
+    assert growing.view.tolist() == [[9, 9], [0, 0], [0, 0]]
+    assert not values.any()
+
+
 def test_values_take_the_arrays_type() -> None:
     growing: Growing[np.float32] = Growing(np.float32)
     growing.extend(np.array([1, 2], np.int64))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +12,7 @@ from remanence.kernels.analyzer import Analyzer
 from remanence.kernels.related import LEAST_SIMILARITY, MOST, RelatedTerms
 
 ANALYZER = Analyzer()
+CONSONANTS = [*"bdfgklmnprstvz", "br", "dr", "fl", "kl", "pr", "st", "tr"]
 
 
 def unit(*components: float) -> NDArray[np.float32]:
@@ -85,7 +87,8 @@ def test_an_empty_table() -> None:
 
 def test_fast_equals_naive() -> None:
     rng = np.random.default_rng(0)
-    words = [f"{a}{b}{c}" for a in "bdfgklmnprst" for b in "aeiou" for c in ("b", "bs", "d", "dly", "g", "ging")]
+    words = [f"{a}{b}{c}" for a in CONSONANTS for b in "aeiou" for d in "aou" for c in (f"b{d}", "bs", "d", f"g{d}x")]
+    words = list(dict.fromkeys(words))
     # Few directions, so that many cosines are high and some are equal.
     vectors = (rng.normal(size=(12, 24))[rng.integers(12, size=len(words))]).astype(np.float32)
     vectors += rng.choice([0, 0.4], (len(words), 1)) * rng.normal(size=vectors.shape).astype(np.float32)
@@ -93,6 +96,14 @@ def test_fast_equals_naive() -> None:
     terms = sorted({term for analysed in ANALYZER.terms_many(words) for term in analysed})
     found = {term: many(term) for term in terms}
     assert sum(map(len, found.values())) > 500
+    assert len(terms) > 512
+    means = {term: np.zeros(24) for term in terms}
+    for (term,), vector in zip(ANALYZER.terms_many(words), vectors, strict=True):
+        means[term] += vector
+    for term in terms[::7]:
+        for near, cosine in found[term]:
+            one, other = means[term], means[near]
+            assert cosine == pytest.approx(one @ other / np.linalg.norm(one) / np.linalg.norm(other), abs=0.02)
     for term in terms:
         # Asked again, after others were asked in between, and without any memory of having been asked.
         assert many(term) == many.naive(term) == found[term]
@@ -105,6 +116,7 @@ def test_the_table_is_read_once_and_at_first_use() -> None:
 
     def read() -> tuple[Sequence[str], NDArray[np.float32]]:
         calls.append(threading.get_ident())
+        time.sleep(0.02)
         return table(WORDS)
 
     shared = RelatedTerms(read, ANALYZER)

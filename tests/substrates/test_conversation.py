@@ -150,6 +150,7 @@ def crowd(seed: int) -> tuple[ScopeIndex, np.ndarray]:
     ids = []
     for number in range(80):
         text = " ".join(rng.choices(["red", "fox", "dog", "sings", "a"], k=rng.randint(0, 4))) + "."
+        text += " quokka" * (number in (30, 60))
         scope = Scope(user_id="ana", run_id=rng.choice("abcd"))
         ids.append(say(store, text, event_at=START + number * MINUTE, scope=scope))
     store.batch([Close(id) for id in rng.sample(ids, 20)], scope=ANA)
@@ -165,7 +166,8 @@ def crowd(seed: int) -> tuple[ScopeIndex, np.ndarray]:
 def test_candidates(seed: int, pool: int, hide: bool) -> None:
     index, shown = crowd(seed)
     visible = shown if hide else None
-    words = channels.lexical(index, channels.postings_of(index, ["red", "sing"], visible))
+    asked = ["red", "sing"] if seed else ["quokka"]
+    words = channels.lexical(index, channels.postings_of(index, asked, visible))
     meaning = channels.dense(index, EMBEDDER.embed(["fox dog"])[0], visible)
     everything = [row for row in range(80) if visible is None or visible[row]]
     for whole in (80, 1000):
@@ -196,6 +198,7 @@ def test_candidates_without_a_single_match() -> None:
         ((), True, [1, 1, -1, -1]),
         ((), False, [0, 0, 0, 0]),
         ((0, 1, 2, 3), False, [0, 0, 0, 0]),  # all of them: nobody in particular
+        ((0, 1, 2, 3), True, [0, 0, 0, 0]),
     ],
 )
 def test_speaker_match(speakers: tuple[int, ...], about_user: bool, expected: list[int]) -> None:

@@ -356,6 +356,25 @@ def test_markers_are_no_words(open_store: OpenStore) -> None:
     assert [len(index.terms_of(row)) for row in range(4)] == [2, 2, 3, 1]
 
 
+def test_a_word_that_was_unknown_is_known_once_it_was_said(open_store: OpenStore) -> None:
+    store = open_store()
+    say(store, "red fox")
+    index = index_of(store)
+    assert index.lookup(("bird", "red", "dog")) == (None, 1, None)
+    say(store, "blue dog?")
+    index.refresh()
+    bird, dog = index.lookup(("bird", "dog"))
+    assert bird is None
+    assert postings_of(index, dog) == [(1, 1)]
+    assert index.flagged(ASKS, np.arange(2)).tolist() == [False, True]
+    # Words are numbered for the whole store: what others say is known too.
+    say(store, "green bird", BOB)
+    index.refresh()
+    (bird,) = index.lookup(("bird",))
+    assert bird is not None
+    assert postings_of(index, bird) == []
+
+
 def test_an_empty_scope(open_store: OpenStore) -> None:
     store = open_store()
     say(store, "red fox", BOB)

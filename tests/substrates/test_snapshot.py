@@ -127,10 +127,10 @@ def test_records_that_rest_on_each_other() -> None:
 def test_long_chains_of_sources() -> None:
     store = MemoryStore()
     last = say(store, "0")
-    for number in range(1, 60):
+    for number in range(1, 120):
         last = put(store, Draft(str(number), kind="fact", sources=(Source(last, 0, 1),)))
     records = found(moved(store))
-    assert [record.text for record in records] == [str(number) for number in range(60)]
+    assert [record.text for record in records] == [str(number) for number in range(120)]
     assert all(record.sources for record in records[1:])
 
 

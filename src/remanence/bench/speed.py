@@ -401,7 +401,7 @@ def _single_adds(memory: Memory, path: Path, queries: Sequence[str]) -> tuple[La
     grown = log.stat().st_size
     memory.add(_items(speed_data.turns(1, seed=2)))
     size = max(log.stat().st_size - grown, grown - size_before, 1)
-    payload = os.urandom(size)
+    payload = np.random.default_rng(0).bytes(size)
     adds: list[float] = []
     syncs: list[float] = []
     searches: list[float] = []

@@ -14,9 +14,9 @@ __all__ = ["rebuild", "reembed", "stats"]
 @common()
 @click.pass_obj
 def rebuild(settings: Settings, /) -> None:
-    """Derive everything anew from the texts.
+    """Derive search terms and vectors anew.
 
-    Nothing that was said is touched.
+    They come from the texts of all versions, as --language and --embedder have it. Nothing that was said is touched.
     """
     with settings.memory() as memory, output.progress("rebuilding") as progress:
         done = memory.rebuild(progress=progress)

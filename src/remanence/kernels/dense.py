@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from remanence.core.errors import InvalidInput
 
-_SAMPLED, _MARGIN = 24, 3
-"""From how many times as many scores as are wanted a sample is taken first, and how far below it aims."""
+_SAMPLED, _SAMPLE, _MARGIN = 24, 4096, 3
+"""From how many times as many scores as are wanted a sample is taken, how large it gets, how far below it aims."""
 
 Codes = NDArray[np.int8]
 Floats = NDArray[np.float32]
@@ -41,23 +41,28 @@ def scan(codes: Codes, scales: Floats, query: Codes, query_scale: float) -> Floa
     return found
 
 
-def top_naive(scores: NDArray[np.floating], k: int) -> NDArray[np.intp]:
-    """Positions of the k greatest scores, best first; equal scores in order of position; -inf never listed."""
+def top_naive(scores: NDArray[np.floating], k: int, above: float = -np.inf) -> NDArray[np.intp]:
+    """Positions of the k greatest scores over `above`, best first; equal scores in order of position."""
     order = sorted(range(len(scores)), key=lambda row: (-scores[row], row))
-    return np.array([row for row in order if scores[row] > -np.inf][: max(k, 0)], dtype=np.intp)
+    return np.array([row for row in order if scores[row] > above][: max(k, 0)], dtype=np.intp)
 
 
-def top(scores: NDArray[np.floating], k: int) -> NDArray[np.intp]:
+def top(scores: NDArray[np.floating], k: int, above: float = -np.inf) -> NDArray[np.intp]:
     """`top_naive` in linear time."""
     if k <= 0 or not len(scores):
         return np.zeros(0, np.intp)
     if len(scores) >= _SAMPLED * k:
         # A value that a sample puts well below the k-th greatest leaves few to look at. Were it above, all are.
-        sample = scores[:: _SAMPLED // 3]
+        sample = scores[:: max(_SAMPLED // 3, len(scores) // max(_SAMPLE, _SAMPLED * k))]
         rank = len(sample) - min(len(sample), k * len(sample) * _MARGIN // len(scores) + _MARGIN)
-        rows = np.flatnonzero(scores >= np.partition(sample, rank)[rank])
-        if k <= len(rows) < len(scores) // 2:
-            return rows[top(scores[rows], k)]
+        threshold = np.partition(sample, rank)[rank]
+        if threshold > above:
+            rows = np.flatnonzero(scores >= threshold)
+            if k <= len(rows) < len(scores) // 2:
+                return rows[top(scores[rows], k)]
+    if above > -np.inf:
+        rows = np.flatnonzero(scores > above)
+        return rows[top(scores[rows], k)]
     if k < len(scores):
         # The k-th greatest value decides; ties at the threshold go by position, as in the naive form.
         threshold = np.partition(scores, len(scores) - k)[len(scores) - k]

@@ -78,8 +78,6 @@ class BaseReader:
         self.words += [""] * 12  # so that looking ahead needs no bounds
         self.size = len(self.begins)
 
-    # --- periods that stand alone ---------------------------------------------------------------------------------
-
     def base(self, i: int, *, ranged: bool = False, cued: bool = False) -> Found | None:
         """`ranged`: the place calls for a time, so bare years count; `cued`: so do ambiguous month names."""
         word = self.words[i]
@@ -269,8 +267,6 @@ class BaseReader:
             return Found(cal.unit_at(self.now, unit), j + 1)
         whole = self.base(j, ranged=True, cued=True)
         return whole if whole and whole.period.kind in ("month", "season", "quarter", "year", "decade") else None
-
-    # --- calendar names -------------------------------------------------------------------------------------------
 
     def _nearest(self, of_year: Callable[[int], Period], step: int = 0, *, latest: bool = False) -> Period:
         """The yearly period that is last over (-1), of this year (0) or next to begin (1); or the `latest` begun."""

@@ -66,8 +66,6 @@ class Reader(BaseReader):
                 return found
         return None
 
-    # --- bounds and ranges ----------------------------------------------------------------------------------------
-
     def _bound(self, i: int) -> Found | None:
         kind, j = BOUNDS.get(self.words[i], ""), i + 1
         if self.words[i] in ("prior", "up") and self.words[j] == "to":
@@ -156,8 +154,6 @@ class Reader(BaseReader):
         elif timedelta() <= a.start - b.start < WEEK:  # weekdays: the latest Friday may precede the latest Monday
             a = Period(a.start - WEEK, a.end - WEEK, a.kind)
         return Found(Period(a.start, b.end, "range"), last.after) if a.start < b.start else None
-
-    # --- periods placed by another one ----------------------------------------------------------------------------
 
     def _anchored(self, i: int, depth: int = 0) -> Found | None:
         if depth > 3:

@@ -206,8 +206,9 @@ def related_words(embedder: Embedder, analyzer: Analyzer) -> RelatedTerms | None
     words = getattr(embedder, "words", None)
     if words is None:
         return None
+    made = RelatedTerms(words, analyzer, ready=getattr(embedder, "relatives", None))
     with _RELATED_LOCK:
-        return _RELATED.setdefault((embedder.space.key, analyzer.fingerprint), RelatedTerms(words, analyzer))
+        return _RELATED.setdefault((embedder.space.key, analyzer.fingerprint), made)
 
 
 def shared(one: Scope, other: Scope) -> Scope | None:

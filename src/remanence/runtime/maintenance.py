@@ -1,4 +1,4 @@
-"""Looking after what is remembered: vectors anew, erasure and its proof."""
+"""Looking after what is remembered: terms and vectors anew, erasure and its proof."""
 
 from __future__ import annotations
 
@@ -15,7 +15,17 @@ from remanence.runtime.files import batched
 from remanence.runtime.results import ReceiptDict, receipt_dict
 from remanence.stores.sqlite import SqliteStore
 from remanence.substrates.records.model import Record, View
-from remanence.substrates.records.operations import Columns, Embed, Erase, Find, History, Operation, Receipt, Scan
+from remanence.substrates.records.operations import (
+    Columns,
+    Embed,
+    Erase,
+    Find,
+    History,
+    Operation,
+    Receipt,
+    Reindex,
+    Scan,
+)
 from remanence.substrates.records.port import RecordStore
 
 __all__ = ["erase", "histories", "rebuild", "reembed", "territories", "verify_erasure"]
@@ -95,13 +105,16 @@ def reembed(engine: Engine, scope: Scope, progress: Progress | None) -> int:
 
 
 def rebuild(engine: Engine, scope: Scope, progress: Progress | None) -> int:
-    """Compute the vectors of every version anew from the texts, open or closed; how many.
+    """Derive the search terms and the vectors of every version anew from its text, open or closed; how many versions.
 
-    No version is made, none is dropped. Errors as `reembed`.
+    No version is made, none is dropped. Terms are written, and journaled, only where they differ from those before.
+    Errors as `reembed`; terms come first, so they are right even when the model fails.
     """
     columns: Columns
     (columns,) = engine.read([Scan()], scope)
-    done = _derive(engine, scope, _versions(columns, range(len(columns.ids))), progress)
+    wanted = _versions(columns, range(len(columns.ids)))
+    _reindex(engine, scope, wanted)
+    done = _derive(engine, scope, wanted, progress)
     engine.indexes.clear()
     return done
 
@@ -112,6 +125,19 @@ def _versions(columns: Columns, rows: Iterable[int]) -> dict[str, set[int]]:
     for row in rows:
         wanted.setdefault(columns.ids[row], set()).add(int(columns.versions[row]))
     return wanted
+
+
+def _reindex(engine: Engine, scope: Scope, wanted: Mapping[str, set[int]]) -> None:
+    recall = engine.recall(scope)
+    for records in _portions(engine, scope, wanted):
+        streams = recall.analyse([record.text for record in records])
+        operations: list[Operation] = [
+            Reindex(record.id, record.version, terms)
+            for record, terms in zip(records, streams, strict=True)
+            if record.terms != terms
+        ]
+        if operations:
+            engine.write(operations, scope, why="rebuild")
 
 
 def _derive(engine: Engine, scope: Scope, wanted: Mapping[str, set[int]], progress: Progress | None) -> int:

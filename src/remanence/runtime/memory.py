@@ -50,7 +50,7 @@ class Memory:
         embedder: what gives texts their vectors: "static" (the table that ships with the package), another name, an
             embedder, or a function of a list of texts; see `remanence.stores.embedders`.
         language: of the texts: "auto", a name such as "german" or a code such as "de". The same for as long as a store
-            is used: questions and memories have to be cut into the same terms.
+            is used: questions and memories have to be cut into the same terms. `rebuild` moves a store to another.
         store: an open record store instead of `path`; `close` leaves it open.
         clock: where the time comes from.
         actor: who is written into the journal as the author of changes.
@@ -557,9 +557,15 @@ class Memory:
         filters: Filters | None = None,
         **ids: Unpack[Ids],
     ) -> int:
-        """Compute the vectors of every version anew from the texts; how many. Nothing that was said is touched.
+        """Derive search terms and vectors of every version anew from the texts; how many versions.
 
+        This is how a store moves to another `language`. Texts, times and versions stay as they are; where terms differ,
+        that is journaled. Words that only earlier terms held stay in the store's vocabulary until the next erasure.
         `everywhere`: in the whole store instead of one scope, for those who look after it.
+
+        Raises:
+            EmbeddingError: the model failed; the terms are right by then, the vectors in part.
+
         """
         scopes = self._places("rebuild", ids, filters, everywhere)
         return sum(maintenance.rebuild(self._engine, scope, progress) for scope in scopes)

@@ -1,1 +1,1 @@
-"""What a memory is made of, one contract per substrate: `records` is plaintext; `embedding` the port for its vectors."""
+"""What a memory is made of, one contract per substrate: `records` is plaintext, `embedding` the port for vectors."""

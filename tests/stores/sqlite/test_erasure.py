@@ -22,9 +22,11 @@ from remanence.substrates.records.operations import (
     Find,
     History,
     Link,
+    Lookup,
     Operation,
     Put,
     Receipts,
+    Reindex,
     Restore,
     Revise,
     Scan,
@@ -276,3 +278,47 @@ def test_one_batch_may_write_erase_and_write_again(tmp_path: Path) -> None:
     assert everything(store) == found
     assert leaks(path, SECRET, "dominoes") == []
     assert store.check() == []
+
+
+@pytest.mark.parametrize("process", ["same", "another"])
+def test_words_that_a_reindexing_took_out_of_use_do_not_outlive_an_erasure(tmp_path: Path, process: str) -> None:
+    path = tmp_path / "r.db"
+    store = fresh(path)
+    (old,) = add(store, SECRET, terms=WORDS)
+    (other,) = add(store, "stays", terms=("stays",), scope=BOB)
+    store.batch([Revise(old, Draft("revised", terms=("revised", *WORDS)))], scope=ANA)
+    store.batch([Reindex(old, version, ("plain",)) for version in (1, 2)], scope=ANA)
+    assert leaks(path, *WORDS), "the words were gone before the erasure"
+    eraser = store if process == "same" else fresh(path)
+    receipt = ask(eraser, Erase((old,)))
+    assert receipt.counts["terms"] == len(WORDS) + 2
+    assert leaks(path, SECRET, *WORDS, "revised", "plain") == []
+    assert verify_erasure(path, receipt, [SECRET]).clean
+    assert [record.terms for record in everything(store, BOB)] == [("stays",)]
+    assert [entry.op for entry in ask(store, Changes(id=other), BOB)] == ["put"]
+    assert ask(store, Lookup((*WORDS, "plain", "stays")), BOB)[-2:] == (None, 6)
+    assert store.check() == []
+
+
+def test_a_reindexing_within_the_batch_that_erases(tmp_path: Path) -> None:
+    path = tmp_path / "r.db"
+    store = fresh(path)
+    one, two = add(store, "one", "two", terms=WORDS)
+    operations: list[Operation] = [Reindex(one, 1, ("dull",)), Erase((one,)), Reindex(two, 1, ("grey",)), Erase(())]
+    results = store.batch(operations, scope=ANA).results
+    assert [results[1].counts["terms"], results[3].counts["terms"]] == [1, len(WORDS)]
+    assert leaks(path, *WORDS, "dull") == []
+    assert [record.terms for record in everything(store)] == [("grey",)]
+    assert store.check() == []
+
+
+def test_a_second_process_starts_over_after_a_reindexing(tmp_path: Path) -> None:
+    ours, theirs = fresh(tmp_path / "r.db"), fresh(tmp_path / "r.db")
+    (id,) = add(ours, "one", terms=("old",))
+    seen = ask(theirs, Scan())
+    assert ask(ours, Reindex(id, 1, ("new", "old")))
+    columns = ask(theirs, Scan(after=seen.seq))
+    assert (columns.erased, columns.ids) == (True, [])
+    assert ask(theirs, Scan()).terms.tolist() == [2, 1]
+    assert [record.terms for record in everything(theirs)] == [("new", "old")]
+    assert not ask(theirs, Scan(after=columns.seq)).erased

@@ -14,7 +14,7 @@ from remanence.core.errors import InvalidInput, StoreError
 from remanence.stores.sqlite import SqliteStore, residue, schema
 from remanence.stores.sqlite import connection as connections
 from remanence.substrates.records.model import Draft, Edge, Source, Vector
-from remanence.substrates.records.operations import Close, Erase, Link, Revise, Scan, Touch
+from remanence.substrates.records.operations import Close, Erase, Link, Reindex, Revise, Scan, Touch
 from tests.stores.sqlite.support import ANA, BOB, LATER, add, ask, everything, files, fresh
 
 
@@ -25,7 +25,7 @@ def store(tmp_path: Path) -> SqliteStore:
     a, b, c = add(store, "a", "b", "c", terms=("t", "u"), vector=Vector("m:2", b"xy", 1.0))
     d = add(store, "d", kind="fact", sources=(Source(a, 0, 1), Source(c, 0, 1)))[0]
     store.batch([Revise(b, Draft("b2")), Link(Edge(a, b, "near")), Touch((a,), LATER.now)], scope=ANA)
-    store.batch([Close(d), Erase((c,))], scope=ANA)
+    store.batch([Close(d), Erase((c,)), Reindex(d, 1, ("u",))], scope=ANA)
     add(store, "e", scope=BOB)
     assert store.check() == []
     return store
@@ -41,6 +41,7 @@ BROKEN = {
     "DELETE FROM journal WHERE op = 'put'": "has no journal entry of its own",
     "UPDATE journal SET version = 9 WHERE op = 'revise'": "has no journal entry of its own",
     "DELETE FROM versions WHERE kind = 'fact'": "opened a version of record .* that is not there",
+    "UPDATE journal SET version = 9 WHERE op = 'reindex'": "reindexed version 9 of record .*, which is not there",
     "DELETE FROM changes WHERE first = 1": "belongs to no change",
     "UPDATE changes SET last = first": "belongs to no change",
     "INSERT INTO changes VALUES (99, 99, 'x', 0, '', '', '')": "change x has no journal entry",

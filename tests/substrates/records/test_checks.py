@@ -26,6 +26,7 @@ from remanence.substrates.records.operations import (
     Operation,
     Pending,
     Put,
+    Reindex,
     Restore,
     Revise,
     Scan,
@@ -83,6 +84,12 @@ def wrong(**fields: Any) -> Put:
         (Link(Edge("a", "b", "t", 10**400)), InvalidInput, "is not a finite number"),
         (Unlink(Edge("a", "b", "t", float("inf"))), InvalidInput, "edge weight inf"),
         (Embed("a", 1, Vector("s", b"x", True)), InvalidInput, "vector scale True"),
+        (Embed("a", None, Vector("s", b"x", 1.0)), InvalidInput, "version None"),  # type: ignore[arg-type]
+        (Reindex(3, 1, ()), InvalidInput, "id 3 must be a string"),  # type: ignore[arg-type]
+        (Reindex("a", -1, ()), InvalidInput, "version -1"),
+        (Reindex("a", None, ()), InvalidInput, "version None"),  # type: ignore[arg-type]
+        (Reindex("a", 1, "word"), InvalidInput, "terms 'word' must be a tuple"),  # type: ignore[arg-type]
+        (Reindex("a", 1, ("a", 3)), InvalidInput, "terms ('a', 3) must be a tuple of strings"),  # type: ignore[arg-type]
         (Touch("a", NOON), InvalidInput, "ids 'a' must be a tuple of strings"),  # type: ignore[arg-type]
         (Touch((3,), NOON), InvalidInput, "ids (3,) must be a tuple of strings"),  # type: ignore[arg-type]
         (Touch(("a",), NOON, strength="x"), InvalidInput, "strength 'x'"),  # type: ignore[arg-type]

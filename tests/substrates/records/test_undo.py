@@ -66,6 +66,10 @@ def unlink(weight: float, change: str = "c") -> JournalEntry:
     return entry("unlink", 0, {**AB, "weight": weight}, id="a", change=change)
 
 
+def reindex(version: int, change: str = "c") -> JournalEntry:
+    return entry("reindex", version, {}, change=change)
+
+
 @pytest.mark.parametrize(
     ("entries", "operations"),
     [
@@ -90,6 +94,10 @@ def unlink(weight: float, change: str = "c") -> JournalEntry:
         ([restore(5, 2, 4), revise(6, "d"), restore(7, 5, 6, "e")], [Restore("r", 4, expected_version=7)]),
         ([revise(2), close(2, "d"), restore(3, 2, None, "e")], [Restore("r", 1, expected_version=3)]),
         ([link(1.0, None), link(2.0, 1.0, "d"), link(1.0, 2.0, "e")], [Unlink(Edge("a", "b", "t"))]),
+        # derived terms, in the change itself and since
+        ([reindex(1), revise(2), reindex(2, "d")], [Restore("r", 1, expected_version=2)]),
+        ([put(), reindex(1, "d"), reindex(1)], [Close("r", expected_version=1)]),
+        ([close(2), reindex(1), reindex(2, "d")], [Restore("r", 2, expected_version=2)]),
     ],
 )
 def test_inverse(entries: list[JournalEntry], operations: list[Operation]) -> None:
@@ -119,6 +127,12 @@ def test_an_erasure_cannot_be_undone() -> None:
     with pytest.raises(InvalidInput, match="an erasure cannot be undone"):
         inverse([put(), entry("erase", 0, {}, id="c")], "c")
     assert inverse([put(), entry("erase", 0, {}, id="d", change="d")], "c") == [Close("r", expected_version=1)]
+
+
+def test_a_reindexing_cannot_be_undone() -> None:
+    with pytest.raises(InvalidInput, match=r"only derived search terms anew.*`rebuild`"):
+        inverse([reindex(1), reindex(2), revise(3, "d")], "c")
+    assert inverse([put("x"), reindex(1)], "d") == []
 
 
 def test_undo_says_what_it_undid() -> None:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from remanence.core.errors import EmbeddingError
+from remanence.kernels.related import Relatives
 from remanence.kernels.wordpiece import WordPiece
 from remanence.substrates.embedding import EmbeddingKind, EmbeddingSpace
 
@@ -28,6 +29,11 @@ TABLE_FILES = ("table.npy", "scales.npy", "vocab.txt")
 
 # Rows gathered at once: 1,024 rows of 256 float32 are 1 MB and stay in the cache until they are added up.
 _CHUNK_TOKENS = 1_024
+
+
+def relatives_of(folder: Path) -> Path:
+    """The file beside a table with the related words that `tools/relate_words.py` worked out."""
+    return folder.with_name(f"{folder.name}.related.npz")
 
 
 def table_fingerprint(folder: Path) -> str:
@@ -119,6 +125,20 @@ class StaticEmbedder:
         vectors = np.multiply(loaded.codes[rows], loaded.scales[rows, None], dtype=np.float32)
         vectors /= np.maximum(np.sqrt(np.einsum("ij,ij->i", vectors, vectors)), np.float32(1e-30))[:, None]
         return [tokens[row] for row in rows], vectors
+
+    def relatives(self, analyzer: str) -> Relatives | None:
+        """The related words of this very table for an analyzer of this fingerprint, where they were worked out."""
+        path = relatives_of(self._folder)
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                if bytes(arrays["made_for"]).decode() != f"{_config(self._folder)['fingerprint']} {analyzer}":
+                    return None
+                terms = tuple(bytes(arrays["terms"]).decode().split("\n"))
+                return Relatives(terms, arrays["starts"], arrays["near"], arrays["cosines"])
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError) as error:
+            raise EmbeddingError(f"{path} cannot be read: {error}; reinstall remanence") from error
 
     def _load(self) -> _Loaded:
         loaded = self._loaded

@@ -198,8 +198,8 @@ def _unused_terms(tx: Transaction, doomed: Iterable[_Version]) -> list[int]:
     (reindexed,) = tx.execute("SELECT value FROM meta WHERE name = 'reindexed'").fetchone()
     if reindexed > tx.epoch:
         # Nobody knows any more which versions had the replaced terms, and the words of what is erased are among them.
-        tids = [tid for (tid,) in tx.execute("SELECT tid FROM vocab ORDER BY tid")]
-        candidates = np.array(tids, dtype=np.int32)
+        vocabulary = [tid for (tid,) in tx.execute("SELECT tid FROM vocab ORDER BY tid")]
+        candidates = np.array(vocabulary, dtype=np.int32)
     else:
         candidates = np.unique(_integers([version.terms for version in doomed]))
     if not len(candidates):

@@ -123,7 +123,7 @@ def changes(tx: Transaction, operation: Changes) -> tuple[JournalEntry, ...]:
         conditions.append("j.seq BETWEEN ? AND ?")
         parameters += row or (1, 0)
     if operation.id is not None:
-        # Versions know the positions of the entries that opened and closed them, so only the others need an index by id.
+        # Versions know the positions of the entries that opened and closed them; only the others need an index by id.
         conditions.append(
             "j.seq IN (SELECT seq FROM versions WHERE id = ? UNION SELECT closed_seq FROM versions WHERE id = ? "
             "UNION SELECT seq FROM journal WHERE id = ? AND op IN ('link', 'unlink', 'reindex', 'erase'))"

@@ -121,7 +121,6 @@ def related_lexical(
         )
         # A row may be listed twice; assignment through an index counts it once.
         scores[rows] += best[rows] * np.float32(idf(len(index), len(docs)))
-        best[rows] = 0
     return scores
 
 

@@ -27,8 +27,6 @@ _PRESENT = re.compile(
     re.IGNORECASE,
 )
 _CONTENDERS = 3
-_SAME_MATTER = 0.72
-"""Cosine from which two turns are taken to speak of the same thing."""
 _WITHIN_REACH = 2.0
 """Logits by which an older turn may lead and still be overtaken."""
 _WEEK = timedelta(days=7) // timedelta(microseconds=1)
@@ -101,9 +99,7 @@ def candidates(
     words [n + 1] and by meaning [n + 1], and their neighbours."""
     if len(index) <= whole:
         return np.arange(len(index)) if visible is None else np.flatnonzero(visible)
-    # Of a comparison the places are found faster than of the numbers themselves.
-    matched = np.flatnonzero(words[:-1] > 0)
-    best = np.concatenate([matched[top(words[matched], pool)], top(meaning[:-1], pool)])
+    best = np.concatenate([top(words[:-1], pool, above=0), top(meaning[:-1], pool)])
     # The last place is that of row -1, "no neighbour".
     wanted = np.zeros(len(index) + 1, bool)
     for rows in index.neighbours(best).values():
@@ -130,7 +126,7 @@ def current_first(index: ScopeIndex, rows: Rows, logits: NDArray[np.float64], qu
                 and index.speaker[rows[newer]] == index.speaker[rows[older]]
                 and index.session[rows[newer]] != index.session[rows[older]]
                 and logits[older] - logits[newer] <= _WITHIN_REACH
-                and float(vectors[newer] @ vectors[older]) >= _SAME_MATTER
+                and float(vectors[newer] @ vectors[older]) >= index.alike
             ):
                 place = at
                 break

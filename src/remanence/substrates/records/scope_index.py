@@ -36,6 +36,10 @@ _CHUNK = 1024
 """Rows whose vectors are gathered at once: little enough to stay in the cache."""
 _UNKNOWN = np.float32(-1)
 _MAX_INTEGERS = 100_000
+_SAMPLE = 256
+_ALIKE = 98.0
+"""Percentile of the cosines of a scope's pairs."""
+_ALIKE_UNMEASURED = 0.5
 
 
 class ScopeIndex:
@@ -86,6 +90,7 @@ class ScopeIndex:
         self._norms: NDArray[np.float32] | None = None
         self._window_length: float | None = None
         self._session_lengths: NDArray[np.float32] | None = None
+        self._alike = (0, _ALIKE_UNMEASURED)
         self._visible: tuple[tuple[int, int | None, int | None], int, NDArray[np.bool_] | None] | None = None
 
     # Columns, [n] each unless said otherwise.
@@ -195,6 +200,23 @@ class ScopeIndex:
         """Term integers of a row, in text order."""
         return self._terms.view[int(self._ends.view[row - 1]) if row else 0 : int(self._ends.view[row])]
 
+    @property
+    def alike(self) -> float:
+        """Cosine from which two rows are taken to speak of the same matter: few pairs of the scope are as near.
+
+        Measured on the scope's own vectors, because every embedder spreads its cosines differently.
+        """
+        # From a beginning whose length is a power of two: the same in every process, however it came by its rows.
+        size = 1 << len(self).bit_length() >> 1
+        if size not in (0, self._alike[0]):
+            rows = np.linspace(0, size - 1, min(_SAMPLE, size)).astype(np.intp)
+            rows = rows[self.scales[rows] > 0]
+            vectors = self.codes[rows] * self.scales[rows, None]
+            pairs = (vectors @ vectors.T)[np.triu_indices(len(rows), 1)]
+            enough = len(rows) >= _SAMPLE // 4
+            self._alike = (size, float(np.percentile(pairs, _ALIKE)) if enough else _ALIKE_UNMEASURED)
+        return self._alike[1]
+
     def recency(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
         """Where the rows stand between the oldest (0) and the newest (1) event of the scope, by time."""
         oldest, newest = self._span
@@ -281,6 +303,9 @@ class ScopeIndex:
             if columns.erased:
                 self._clear()
                 columns = self._scan()
+            if columns.seq != self.seq:
+                # A word that occurred nowhere may occur now.
+                self._absent.clear()
             if columns.ids:
                 self._append(columns)
             for id, version, closed, ended in columns.closed:
@@ -295,9 +320,6 @@ class ScopeIndex:
                     self._touch(np.array([row], np.intp))
             if columns.ids or columns.closed:
                 self._visible = None
-            if columns.seq != self.seq:
-                # A word that occurred nowhere may occur now.
-                self._absent.clear()
             self.seq, self.vectors_seq = columns.seq, columns.vectors_seq
 
     def _scan(self) -> Columns:
