@@ -36,7 +36,7 @@ format: .venv/dev.stamp ## put the code into the form that check asks for
 base-install: .venv/dev.stamp ## install into a fresh environment, without extras; measure it and use it
 	$(BIN)/python tests/architecture/check_base_install.py
 
-pytest: .venv/dev.stamp ## the test suite alone; e.g. make pytest ARGS="tests/kernels -x"
+pytest: .venv/dev.stamp .venv/models.stamp ## the test suite alone; e.g. make pytest ARGS="tests/kernels -x"
 	$(BIN)/pytest $(ARGS)
 
 bench: .venv/base.stamp ## retrieval on public data: make bench DATA=DIR [SETS="locomo realtalk"] [RESULTS=DIR]
@@ -65,4 +65,9 @@ clean: ## remove the environment, builds and caches; stores and results stay
 .venv/dev.stamp: .venv/base.stamp
 	@echo 'installing what the tests need'
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+.venv/models.stamp: .venv/dev.stamp
+	@echo 'installing a real sentence transformer, so that its embedder is tested for real (torch: some hundred megabytes)'
+	$(BIN)/python -m pip install --quiet --editable '.[embedder-tools]'
 	@touch $@

@@ -31,7 +31,6 @@ EXCEPTIONS: dict[tuple[Rule, str], str] = {
     (rules.foreign_imports, "src/remanence/bench/demo"): "the demonstration is made to be looked at",
     (rules.hidden_inputs, "src/remanence/core/clock.py"): "the one place that reads the wall clock, for those above",
     (rules.hidden_inputs, "src/remanence/core/ids.py"): "the entropy of ids, replaced by an argument where it matters",
-    (rules.hidden_inputs, "src/remanence/stores/sqlite/store.py"): "the same",
     (rules.hidden_inputs, "src/remanence/substrates/records/reference.py"): "a store dates what it is given; its clock "
     "is an argument with the wall clock as default",
 }

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from tests.bench.samples import small
 
 
 @pytest.fixture
-def data(monkeypatch: pytest.MonkeyPatch) -> Iterator[Dataset]:
+def data(monkeypatch: pytest.MonkeyPatch) -> Dataset:
     one = small()
     monkeypatch.setattr(datasets, "load", lambda name, folder=None: one)
     return one

@@ -62,17 +62,21 @@ def test_rows_that_are_given_away_are_not_copied() -> None:
     assert values[0].tolist() == [0, 1]
 
 
+LOCKED = np.zeros((3, 2), np.int8)
+LOCKED.flags.writeable = False
+
+
 @pytest.mark.parametrize(
     "values",
     [
-        np.frombuffer(bytes(6), np.int8).reshape(3, 2),  # not to be written to
+        np.frombuffer(bytes(6), np.int8).reshape(3, 2),
         np.zeros((3, 2), np.int16),
-        np.zeros((6, 2), np.int8)[::2],
-        np.zeros((3, 4), np.int8)[:, :2],
-        np.zeros((2, 3), np.int8).T,
+        np.zeros((6, 2), np.int8)[:3],  # somebody else's memory
+        np.zeros((3, 2), np.int8, order="F"),
+        LOCKED,
     ],
 )
-def test_rows_that_do_not_fit_as_they_are_are_copied(values: np.ndarray) -> None:
+def test_rows_that_cannot_be_taken_as_they_are_are_copied(values: np.ndarray) -> None:
     growing: Growing[np.int8] = Growing(np.int8, 2)
     growing.take(values)
     assert not np.shares_memory(growing.view, values)
@@ -90,5 +94,6 @@ def test_values_take_the_arrays_type() -> None:
 
 def test_rows_of_another_width_are_refused() -> None:
     growing: Growing[np.int8] = Growing(np.int8, 3)
-    with pytest.raises(ValueError, match="broadcast"):
-        growing.extend(np.ones((2, 4), np.int8))
+    for append in (growing.extend, growing.take):
+        with pytest.raises(ValueError, match="broadcast"):
+            append(np.ones((2, 4), np.int8))

@@ -30,7 +30,7 @@ WORDS = {
     "marriage": unit(0, 0.1, 0, 1),
     "the": unit(1, 0.1, 0, 0),
     "don't": unit(1, 0.1, 0, 0),
-    "New York": unit(1, 0.1, 0, 0),
+    "Puerto Rico": unit(1, 0.1, 0, 0),
     "!!": unit(1, 0.1, 0, 0),
     "void": np.zeros(4, np.float32),
 }
@@ -64,7 +64,7 @@ def test_stop_words_and_phrases_are_nobodys_relatives() -> None:
     known = related(least=-1.0, most=100)
     terms = {term for term, _ in known("dog")}
     assert terms == {"puppi", "hound", "cat", "wed", "marriag", "void"}
-    for term in ("the", "dont", "york", "new", "unheard", ""):
+    for term in ("the", "dont", "puerto", "rico", "unheard", ""):
         assert known(term) == known.naive(term) == ()
 
 

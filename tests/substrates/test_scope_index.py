@@ -151,9 +151,7 @@ def check_links(index: ScopeIndex, records: list[Record], newest: dict[str, int]
     first = {record.id: record for record in reversed(records)}
     firsts = [record for record in records if first[record.id] is record]
     streams: dict[Scope, int] = {}
-    groups = [
-        streams.setdefault(r.scope, len(streams)) if r.kind == "turn" and r.version == 1 else -1 for r in firsts
-    ]
+    groups = [streams.setdefault(r.scope, len(streams)) if r.kind == "turn" and r.version == 1 else -1 for r in firsts]
     times = [to_micros(record.event_at) for record in firsts]
     session, previous, following = link_naive(groups, times, [r.scope.run_id is None for r in firsts], SESSION_GAP)
     sessions = {}
@@ -346,14 +344,14 @@ def test_markers_are_no_words(open_store: OpenStore) -> None:
     assert not index.flagged(ASKS, np.array([0]))[0]
     say(store, "red fox?")
     say(store, "\ue000asks the fox")  # what looks like a marker in a text is none
-    say(store, "yesterday?")
+    store.batch([Put(turn(text)) for text in ("...", "?", "?", "...", "red", "yesterday?")], scope=ANA)
     index.refresh()
-    everything = np.array([0, 1, 2, 3, -1])
-    assert index.flagged(ASKS, everything).tolist() == [False, True, False, True, False]
-    assert index.flagged(DATED, everything).tolist() == [False, False, False, True, False]
-    assert index.lengths.tolist() == [2, 2, 3, 1]
+    everything = np.array([*range(9), -1])
+    assert np.flatnonzero(index.flagged(ASKS, everything)).tolist() == [1, 4, 5, 8]
+    assert np.flatnonzero(index.flagged(DATED, everything)).tolist() == [8]
+    assert index.lengths.tolist() == [2, 2, 3, 0, 0, 0, 0, 1, 1]
     assert all(not len(index.postings.of(integer)[0]) for integer in index.lookup(MARKERS) if integer is not None)
-    assert [len(index.terms_of(row)) for row in range(4)] == [2, 2, 3, 1]
+    assert [len(index.terms_of(row)) for row in range(9)] == index.lengths.tolist()
 
 
 def test_a_word_that_was_unknown_is_known_once_it_was_said(open_store: OpenStore) -> None:
@@ -442,6 +440,23 @@ def test_norms_are_of_the_whole_scope(open_store: OpenStore) -> None:
 )
 def test_who_speaks(speaker: str | None, role: str | None, scope: Scope, name: str) -> None:
     assert who_speaks(speaker, role, scope) == name
+
+
+def test_speakers_are_numbered_as_they_appear(open_store: OpenStore) -> None:
+    store = open_store()
+    app = Scope(app_id="x")
+    ana, bob = Scope(app_id="x", user_id="ana"), Scope(app_id="x", user_id="bob")
+    followed = index_of(store, app)
+    for scope, speaker, role in (
+        (ana, None, "user"), (ana, "Bo", "user"), (bob, None, "user"), (bob, "Bo", None), (ana, None, "user"),
+        (bob, None, None), (bob, "ana", None),
+    ):  # fmt: skip
+        say(store, "red fox", scope, speaker=speaker, role=role)
+        followed.refresh()
+    for index in (followed, index_of(store, app)):
+        assert index.speakers == ["ana", "Bo", "bob", ""]
+        assert index.speaker.tolist() == [0, 1, 2, 1, 0, 3, 0]
+        assert index.is_user.tolist() == [True, True, True, False, True, False, False]
 
 
 def test_two_doors_to_one_file(tmp_path: Path) -> None:

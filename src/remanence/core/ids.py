@@ -12,22 +12,33 @@ from remanence.core.clock import Clock, to_micros, utc_now
 from remanence.core.errors import InvalidInput
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_VALUES = {char: value for value, char in enumerate(_ALPHABET)}
 _PAIRS = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
 _VALID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _RANDOM_BITS = 80
-_RANDOM_MASK = (1 << _RANDOM_BITS) - 1
 
 RandomBits = Callable[[int], int]
 """`bits -> integer of that many random bits`, as `random.Random(seed).getrandbits` gives."""
 
 
-def _os_bits(bits: int) -> int:
+def os_bits(bits: int) -> int:
+    """Random bits from the operating system."""
     return int.from_bytes(os.urandom((bits + 7) // 8), "big") >> (-bits % 8)
 
 
 def encode(value: int) -> str:
     """The 26 Crockford base-32 characters of a 128-bit integer."""
     return "".join([_PAIRS[(value >> shift) & 1023] for shift in range(120, -1, -10)])
+
+
+def decode(ulid: str) -> int:
+    """The 128-bit integer of a well-formed ULID."""
+    if not is_ulid(ulid):
+        raise InvalidInput(f"{ulid!r} is not a ULID (26 characters of Crockford base 32)")
+    value = 0
+    for char in ulid:
+        value = value * 32 + _VALUES[char]
+    return value
 
 
 def is_ulid(text: object) -> bool:
@@ -42,7 +53,7 @@ class UlidFactory:
     add a small random step, so that two processes that share a file do not meet.
     """
 
-    def __init__(self, clock: Clock = utc_now, random_bits: RandomBits = _os_bits) -> None:
+    def __init__(self, clock: Clock = utc_now, random_bits: RandomBits = os_bits) -> None:
         self._clock = clock
         self._random_bits = random_bits
         self._last = 0
@@ -68,12 +79,7 @@ class UlidFactory:
 
 def ulid_millis(ulid: str) -> int:
     """Milliseconds since 1970 that a ULID carries."""
-    if not is_ulid(ulid):
-        raise InvalidInput(f"{ulid!r} is not a ULID (26 characters of Crockford base 32)")
-    value = 0
-    for char in ulid[:10]:
-        value = value * 32 + _ALPHABET.index(char)
-    return value
+    return decode(ulid) >> _RANDOM_BITS
 
 
 def ulid_floor(moment: datetime) -> str:

@@ -66,8 +66,8 @@ def top(scores: NDArray[np.floating], k: int, above: float = -np.inf) -> NDArray
     if k < len(scores):
         # The k-th greatest value decides; ties at the threshold go by position, as in the naive form.
         threshold = np.partition(scores, len(scores) - k)[len(scores) - k]
-        above = np.flatnonzero(scores > threshold)
-        rows = np.concatenate([above, np.flatnonzero(scores == threshold)[: k - len(above)]])
+        greater = np.flatnonzero(scores > threshold)
+        rows = np.concatenate([greater, np.flatnonzero(scores == threshold)[: k - len(greater)]])
     else:
         rows = np.arange(len(scores))
     rows = rows[scores[rows] > -np.inf]

@@ -31,7 +31,7 @@ class Growing(Generic[Scalar]):
         self._length = needed
 
     def take(self, values: NDArray[Any]) -> None:
-        """`extend` by rows that the caller gives away: the first ones, if they fit in type and shape, are not copied."""
+        """`extend` by rows that the caller gives away: the first, if they fit in type and shape, are not copied."""
         data = self._data
         if self._length or values.dtype != data.dtype or values.shape[1:] != data.shape[1:] or not _own(values):
             self.extend(values)

@@ -1,4 +1,4 @@
-"""What undo makes of journal entries; its effect on stores is rules S68 to S70 of the store contract."""
+"""What undo makes of journal entries; its effect on stores is rules S68 to S70 and S72 of the store contract."""
 
 from __future__ import annotations
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from remanence.core.errors import InvalidInput
-from remanence.core.ids import RandomBits, encode
+from remanence.core.ids import RandomBits, decode, encode
 
 _RANDOM_BITS = 80
-_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_VALUES = {char: value for value, char in enumerate(_ALPHABET)}
 
 
 class IdSource:
@@ -25,10 +23,7 @@ class IdSource:
     def follow(self, id: str) -> None:
         """Stay above an id that another process gave out."""
         if id > self.last:
-            value = 0
-            for char in id:
-                value = value * 32 + _VALUES[char]
-            self._last, self.last = value, id
+            self._last, self.last = decode(id), id
 
     def draw(self, micros: int) -> str:
         """A new id for that time, greater than all before it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Generator, Iterator
 from contextlib import closing
+from itertools import chain
 from typing import Any
 
 from remanence.core.clock import from_micros
@@ -50,6 +51,8 @@ def get(tx: Transaction, operation: Get) -> tuple[Record | None, ...]:
         for row in tx.execute(query, (*values, *shown_values)):
             if tx.covers(row[4]) and (row[0] not in rows or rows[row[0]][1] < row[1]):
                 rows[row[0]] = row
+    # The words of all of them at once, instead of one query for each.
+    tx.decode(tuple(chain.from_iterable(unpack_terms(row[17]) for row in rows.values())))
     records = {id: _record(tx, row) for id, row in rows.items()}
     return tuple([records.get(id) for id in operation.ids])
 

@@ -18,6 +18,8 @@ _AT_ONCE = 512
 """Rows per portion: fewer than the allocations that start a garbage collection."""
 _SHORT_TAIL = 2048
 _THIN = 4
+_FEW_SCOPES = 16
+"""Scopes that are asked for one by one."""
 _COLUMNS = (
     "v.seq, v.id, v.version, v.kind, v.sid, v.speaker, v.role, v.event_at, v.valid_from, v.valid_to, v.recorded_at, "
     "v.terms"
@@ -27,6 +29,9 @@ _COLUMNS = (
 def scan(tx: Transaction, operation: Scan) -> Columns:
     """Versions since a journal position, with closings and late vectors."""
     after = min(operation.after, tx.seq)
+    meta = dict(tx.execute("SELECT name, value FROM meta"))
+    # Before every search an index asks whether there is anything new, and mostly there is not.
+    quiet = after == tx.seq and operation.vectors_after == meta["late"]
     kinds: list[str] = []
     ids: list[str] = []
     speakers: list[str | None] = []
@@ -34,7 +39,7 @@ def scan(tx: Transaction, operation: Scan) -> Columns:
     terms: list[bytes] = []
     numbers: list[NDArray[np.int64]] = []
     known: dict[Any, Any] = {}
-    for rows in _portions(tx, after):
+    for rows in () if quiet else _portions(tx, after):
         seq, id, version, kind, sid, speaker, role, event_at, valid_from, valid_to, recorded_at, stream = zip(
             *rows, strict=True
         )
@@ -52,7 +57,7 @@ def scan(tx: Transaction, operation: Scan) -> Columns:
     seqs = table[0]
     closed_at = np.full(len(ids), NEVER, dtype=np.int64)
     ended_at = np.full(len(ids), NEVER, dtype=np.int64)
-    closed = _closed(tx, after)
+    closed = [] if quiet else _closed(tx, after)
     if closed:
         listed = [(seq, at, end) for seq, _, _, at, end in closed if seq > after]
         closings = np.array(listed, dtype=np.int64).reshape(-1, 3)
@@ -62,7 +67,6 @@ def scan(tx: Transaction, operation: Scan) -> Columns:
     offsets = np.zeros(len(ids) + 1, dtype=np.int64)
     np.cumsum(np.fromiter(map(len, terms), dtype=np.int64, count=len(terms)) // 4, out=offsets[1:])
     vectors, scales = _vectors(tx, operation, after, seqs, dict.fromkeys(table[2].tolist()))
-    meta = dict(tx.execute("SELECT name, value FROM meta"))
     return Columns(
         seq=tx.seq,
         vectors_seq=meta["late"],
@@ -85,7 +89,7 @@ def scan(tx: Transaction, operation: Scan) -> Columns:
         vectors=vectors,
         scales=scales,
         closed=[(id, version, at, end) for _, id, version, at, end in closed],
-        embedded=_embedded(tx, operation, after),
+        embedded=[] if quiet else _embedded(tx, operation, after),
     )
 
 
@@ -129,13 +133,17 @@ def _closed(tx: Transaction, after: int) -> list[tuple[int, str, int, int, int]]
 
 def _scopes(tx: Transaction, sids: NDArray[np.int64]) -> tuple[list[Scope], NDArray[np.int32]]:
     """Distinct scopes in order of first appearance, and the place of each row's scope among them."""
+    if not len(sids):
+        return [], np.zeros(0, dtype=np.int32)
     if len(sids) and (sids == sids[0]).all():
         return [tx.scope_of(int(sids[0]))], np.zeros(len(sids), dtype=np.int32)
     distinct, first, inverse = np.unique(sids, return_index=True, return_inverse=True)
     order = np.argsort(first, kind="stable")
     places = np.empty(len(order), dtype=np.int32)
     places[order] = np.arange(len(order), dtype=np.int32)
-    return [tx.scope_of(int(sid)) for sid in distinct[order]], places[inverse]
+    listed = distinct[order].tolist()
+    tx.learn_scopes(listed)
+    return [tx.scope_of(sid) for sid in listed], places[inverse]
 
 
 def _vectors(
@@ -151,9 +159,10 @@ def _vectors(
         return None, scales
     number, dim = space
     vectors = None
-    for sid in sids:
-        query = "SELECT e.seq, e.scale, e.data FROM vectors e WHERE e.sid = ? AND e.space = ? AND e.seq > ?"
-        cursor = tx.execute(query, (sid, number, after))
+    parts = [("e.sid = ?", (sid,)) for sid in sids]
+    for where, values in parts if len(parts) <= _FEW_SCOPES else [tx.covered("e.sid")]:
+        query = f"SELECT e.seq, e.scale, e.data FROM vectors e WHERE {where} AND e.space = ? AND e.seq > ?"
+        cursor = tx.execute(query, (*values, number, after))
         while rows := cursor.fetchmany(_AT_ONCE):
             if vectors is None:
                 vectors = np.zeros((len(seqs), dim), dtype=np.int8)

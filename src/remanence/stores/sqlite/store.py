@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import UTC
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from remanence.core.clock import Clock, parse_time, to_micros, utc_now
-from remanence.core.ids import RandomBits
+from remanence.core.ids import RandomBits, os_bits
 from remanence.core.scope import Scope
 from remanence.stores.sqlite import erasing, maintenance, reading, residue, scanning, schema, writing
 from remanence.stores.sqlite.connection import Connections, transaction
@@ -80,10 +79,6 @@ class _Last(NamedTuple):
     epoch: int = 0
 
 
-def _os_bits(bits: int) -> int:
-    return int.from_bytes(os.urandom((bits + 7) // 8), "big") >> (-bits % 8)
-
-
 class SqliteStore:
     """A `RecordStore` in one file that many threads and processes share.
 
@@ -104,7 +99,7 @@ class SqliteStore:
     ) -> None:
         self.path = Path(path)
         self._clock = clock
-        self._ids = IdSource(random_bits or _os_bits)
+        self._ids = IdSource(random_bits or os_bits)
         self._timeout = busy_timeout
         self._connections = Connections(self.path, timeout=busy_timeout, durable=durable)
         self._cache = Cache(0)

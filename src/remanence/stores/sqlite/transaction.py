@@ -130,6 +130,14 @@ class Transaction:
             scope = self.found.scopes[sid] = scope_from(row)
         return scope
 
+    def learn_scopes(self, sids: Iterable[int]) -> None:
+        """Read many scopes at once, for `scope_of`."""
+        known = self._committed.scopes
+        missing = [sid for sid in dict.fromkeys(sids) if sid not in known and sid not in self.found.scopes]
+        for marks, values in chunks(missing):
+            query = f"SELECT sid, {', '.join(FIELDS)} FROM scopes WHERE sid IN ({marks})"
+            self.found.scopes.update((sid, scope_from(ids)) for sid, *ids in self.execute(query, values))
+
     def sid_of(self, scope: Scope) -> int:
         """The number of a scope, which is made when it is new."""
         sid = self._committed.sids.get(scope) or self.found.sids.get(scope)

@@ -99,9 +99,9 @@ class Reindex:
     """Replace the analysed terms of one version, open or closed, as another analyser cuts its text. Nothing else of it
     changes and no version is made.
 
-    Journaled where the terms differ from those before, so that every index starts over (`Columns.erased`); `undo` passes
-    it by, because terms follow from the text. Vocabulary that nothing uses any more stays until the next erasure, which
-    takes all of it. Answer: True, or False when there is no such version.
+    Journaled where the terms differ from those before, so that every index starts over (`Columns.erased`); `undo`
+    passes it by, because terms follow from the text. Vocabulary that nothing uses any more stays until the next
+    erasure, which takes all of it. Answer: True, or False when there is no such version.
     """
 
     id: str
@@ -349,6 +349,6 @@ class Outcome:
 __all__ = [
     "NEVER", "Changes", "Close", "Columns", "Count", "Draft", "Edge", "Edges", "Embed", "Erase", "Find", "Get",
     "History", "JournalEntry", "JournalOp", "Link", "Lookup", "Operation", "Outcome", "Pending", "Put", "ReadOperation",
-    "Receipt", "Receipts", "Record", "Reindex", "Restore", "Revise", "Scan", "Source", "Spaces", "Touch", "Unlink", "Vector",
-    "View", "WriteOperation", "Written",
+    "Receipt", "Receipts", "Record", "Reindex", "Restore", "Revise", "Scan", "Source", "Spaces", "Touch", "Unlink",
+    "Vector", "View", "WriteOperation", "Written",
 ]  # fmt: skip

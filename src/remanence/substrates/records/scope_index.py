@@ -170,7 +170,7 @@ class ScopeIndex:
         return self._window.view
 
     def _window_lengths(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
-        # |Σ w s c|² = Σ Σ w s w' s' (c · c'): products of bytes are exact, and several times faster than sums of vectors.
+        # |Σ w s c|² = Σ Σ w s w' s' (c · c'): products of bytes are exact, and faster than sums of vectors.
         members = []
         for distance, near in self.neighbours(rows).items():
             weights = np.where(near >= 0, self.scales[near], 0) * np.float64(WINDOW[distance])
