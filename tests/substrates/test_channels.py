@@ -199,7 +199,7 @@ def test_bridge(talk: Talk, most: int) -> None:
         for term in talk.terms[seed]:
             gains[term] = gains.get(term, 0.0) + belief / len(talk.terms[seed])
     for term in gains:
-        rare = 1 < df(counts, term) <= max(len(talk) // 20, 2)
+        rare = 1 < df(counts, term) <= len(talk) // 20
         gains[term] *= idf(len(talk), df(counts, term)) * (rare and term not in known)
     # Equally good words in the order of their numbers in the store.
     numbers = dict(zip(gains, talk.index.lookup(tuple(gains)), strict=True))

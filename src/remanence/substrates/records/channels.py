@@ -149,7 +149,7 @@ def bridge(
     # A word said once leads nowhere; one said all the time leads everywhere.
     asked = np.array([term for term in known if term is not None], np.int32)
     new = (distinct[:, None] != asked).all(axis=1)
-    fit = (dfs > 1) & (dfs <= max(len(index) // 20, 2)) & new
+    fit = (dfs > 1) & (dfs <= len(index) // 20) & new
     gains *= np.where(fit, np.log(1 + (len(index) - dfs + 0.5) / (dfs + 0.5)), 0.0)
     chosen = np.lexsort((distinct, -gains))[:terms]
     chosen = chosen[gains[chosen] > 0]
