@@ -79,11 +79,13 @@ def test_a_query_that_does_not_fit(codes: np.ndarray, query: np.ndarray) -> None
         scan(codes, np.zeros(len(codes), np.float32), query, 1.0)
 
 
-@given(SCORES, st.integers(-3, 45), st.sampled_from([np.float32, np.float64]))
-def test_top_equals_naive(scores: list[float], k: int, dtype: type[np.floating]) -> None:
+@given(
+    SCORES, st.integers(-3, 45), st.sampled_from([np.float32, np.float64]), st.sampled_from([-np.inf, -1.0, 0.0, 0.7])
+)
+def test_top_equals_naive(scores: list[float], k: int, dtype: type[np.floating], above: float) -> None:
     array = np.array(scores, dtype)
-    found = top(array, k)
-    assert found.tolist() == top_naive(array, k).tolist()
+    found = top(array, k, above)
+    assert found.tolist() == top_naive(array, k, above).tolist()
     assert found.dtype == np.intp
 
 
@@ -93,6 +95,8 @@ def test_top_by_hand() -> None:
     assert top(scores, 4).tolist() == [1, 2, 5, 4]
     assert top(scores, 100).tolist() == [1, 2, 5, 4, 0]
     assert top(np.full(3, -np.inf), 2).tolist() == []
+    assert top(scores, 100, above=2).tolist() == [1, 2, 5]
+    assert top(scores, 1, above=3).tolist() == []
 
 
 RNG = np.random.default_rng(0)
@@ -115,4 +119,5 @@ def test_top_of_many(name: str) -> None:
     # A sample of the scores may say where to look, but it must not decide.
     scores = MANY[name].astype(np.float32)
     for k in (1, 2, 10, 78, 79, 208, 209, 2_500, 4_999, 5_000, 5_001):
-        assert top(scores, k).tolist() == top_naive(scores, k).tolist()
+        for above in (-np.inf, 0.0, float(np.quantile(scores[scores > -np.inf], 0.9))):
+            assert top(scores, k, above).tolist() == top_naive(scores, k, above).tolist()

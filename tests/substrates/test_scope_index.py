@@ -1,177 +1,35 @@
 from __future__ import annotations
 
 import random
-import threading
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from remanence.core.clock import to_micros
 from remanence.core.scope import Scope
 from remanence.kernels.bm25 import length_norms
 from remanence.kernels.growing import Growing
-from remanence.kernels.quantize import dequantize
-from remanence.kernels.sequence_links import SESSION_GAP, link_naive
-from remanence.substrates.records.model import Record, View
-from remanence.substrates.records.operations import Close, Embed, Erase, Put, Revise
-from remanence.substrates.records.port import RecordStore
-from remanence.substrates.records.scope_index import (
-    ASKS,
-    DATED,
-    MARK,
-    MARKERS,
-    WINDOW,
-    IndexCache,
-    ScopeIndex,
-    who_speaks,
-)
+from remanence.substrates.records.model import View
+from remanence.substrates.records.operations import Close, Embed, Erase, Put, Restore, Revise
+from remanence.substrates.records.scope_index import ASKS, DATED, MARKERS, ScopeIndex, who_speaks
+from tests.substrates.indexes import check, content, index_of, postings_of, visible
 from tests.substrates.worlds import (
     ANA,
-    ANALYZER,
     BOB,
+    DIM,
     EMBEDDER,
+    LATER,
     MINUTE,
     START,
+    STEMS,
     WORDS,
     OpenStore,
     World,
     history,
-    opened,
-    rows,
     say,
     turn,
     vector,
 )
-
-SPACE = EMBEDDER.space.key
-DIM = EMBEDDER.space.dim
-LATER = View(now=START + timedelta(days=3650))
-STEMS = sorted({term for word in WORDS for term in ANALYZER.terms(word)})
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenStore]:
-    with opened(request.param, tmp_path) as another:
-        yield another
-
-
-def index_of(store: RecordStore, scope: Scope = ANA) -> ScopeIndex:
-    index = ScopeIndex(store, scope, SPACE, DIM)
-    index.refresh()
-    return index
-
-
-def content(index: ScopeIndex, views: list[View]) -> dict[str, Any]:
-    """All that can be read from an index, as plain data."""
-    everything = np.arange(len(index))
-    integers = index.lookup((*STEMS, *MARKERS))
-    return {
-        "ids": index.ids,
-        "version": index.version.tolist(),
-        "session": index.session.tolist(),
-        "sessions": index.sessions,
-        "previous": index.previous.tolist(),
-        "next": index.next.tolist(),
-        "speakers": index.speakers,
-        "speaker": index.speaker.tolist(),
-        "is_user": index.is_user.tolist(),
-        "is_turn": index.is_turn.tolist(),
-        "event_at": index.event_at.tolist(),
-        "lengths": index.lengths.tolist(),
-        "codes": index.codes.tolist(),
-        "scales": index.scales.tolist(),
-        "window_norms": index.window_norms.tolist(),
-        "window_length": index.window_length,
-        "norms": index.norms.tolist(),
-        "session_lengths": index.session_lengths.tolist(),
-        "recency": index.recency(everything).tolist(),
-        "terms": [index.terms_of(row).tolist() for row in range(len(index))],
-        "integers": integers,
-        "postings": [postings_of(index, integer) for integer in integers],
-        "flags": [index.flagged(marker, everything).tolist() for marker in MARKERS],
-        "rows": index.rows([*dict.fromkeys(index.ids), "unknown"]).tolist(),
-        "visible": [visible(index, view).tolist() for view in views],
-    }
-
-
-def postings_of(index: ScopeIndex, integer: int | None) -> list[tuple[int, int]]:
-    docs, tfs = index.postings.of(-1 if integer is None else integer)
-    return list(zip(docs.tolist(), tfs.tolist(), strict=True))
-
-
-def visible(index: ScopeIndex, view: View) -> np.ndarray:
-    found = index.visible(view)
-    assert found is None or not found.all()
-    return np.ones(len(index), bool) if found is None else found
-
-
-def records_of(store: RecordStore, scope: Scope = ANA) -> list[Record]:
-    """The record of every row."""
-    found = []
-    for id, version in rows(store, scope):
-        found += [record for record in history(store, id, scope) if record.version == version]
-    return found
-
-
-def check(index: ScopeIndex, store: RecordStore, views: list[View]) -> None:
-    """Compare an index with what the records themselves say, row by row."""
-    records = records_of(store, index.scope)
-    assert [(record.id, record.version) for record in records] == list(
-        zip(index.ids, index.version.tolist(), strict=True)
-    )
-    words = {integer: word for word, integer in zip(STEMS, index.lookup(tuple(STEMS)), strict=True) if integer}
-    for row, record in enumerate(records):
-        plain = [term for term in record.terms if not term.startswith(MARK)]
-        assert [words[integer] for integer in index.terms_of(row).tolist()] == plain
-        assert index.lengths[row] == len(plain)
-        assert index.event_at[row] == to_micros(record.event_at)
-        assert index.is_turn[row] == (record.kind == "turn")
-        assert index.is_user[row] == (record.role == "user")
-        assert index.speakers[index.speaker[row]] == who_speaks(record.speaker, record.role, record.scope)
-        for marker in MARKERS:
-            assert index.flagged(marker, np.array([row]))[0] == (marker in record.terms)
-    for word, integer in zip(STEMS, index.lookup(tuple(STEMS)), strict=True):
-        expected = [(row, record.terms.count(word)) for row, record in enumerate(records) if word in record.terms]
-        if expected:
-            assert postings_of(index, integer) == expected
-    newest = {record.id: row for row, record in enumerate(records)}
-    for view in views:
-        shown = {(r.id, r.version) for id in newest for r in [n for n in records if n.id == id and view.shows(n)][-1:]}
-        assert visible(index, view).tolist() == [(record.id, record.version) in shown for record in records]
-    check_links(index, records, newest)
-    check_windows(index)
-
-
-def check_links(index: ScopeIndex, records: list[Record], newest: dict[str, int]) -> None:
-    """Neighbours of the newest version of each record: those of its first version, in their newest versions."""
-    first = {record.id: record for record in reversed(records)}
-    firsts = [record for record in records if first[record.id] is record]
-    streams: dict[Scope, int] = {}
-    groups = [streams.setdefault(r.scope, len(streams)) if r.kind == "turn" and r.version == 1 else -1 for r in firsts]
-    times = [to_micros(record.event_at) for record in firsts]
-    session, previous, following = link_naive(groups, times, [r.scope.run_id is None for r in firsts], SESSION_GAP)
-    sessions = {}
-    for place, record in enumerate(firsts):
-        row = newest[record.id]
-        for links, column in ((previous, index.previous), (following, index.next)):
-            assert column[row] == (newest[firsts[links[place]].id] if links[place] >= 0 else -1)
-        sessions[session[place]] = int(index.session[row])
-        assert index.session[row] == sessions[session[place]]
-    assert len(set(sessions.values())) == len(sessions)
-
-
-def check_windows(index: ScopeIndex) -> None:
-    vectors = dequantize(index.codes, index.scales)
-    for row in range(len(index)):
-        total = np.zeros(index.dim)
-        for distance, near in index.neighbours(np.array([row])).items():
-            if near[0] >= 0:
-                total += WINDOW[distance] * vectors[near[0]]
-        assert index.window_norms[row] == pytest.approx(max(float(np.linalg.norm(total)), 1e-6), rel=1e-4)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -189,6 +47,57 @@ def test_following_the_journal_equals_loading_anew(open_store: OpenStore, seed: 
     for scope, index in followed.items():
         check(index, store, world.views() + world.views())
         assert len(index) > 3, scope
+
+
+@pytest.mark.parametrize("seed", range(20, 24))
+def test_appending_equals_loading_anew(open_store: OpenStore, seed: int) -> None:
+    # Without revisions more can be brought forward from what was known before, and is asked for at every step.
+    store = open_store()
+    world = World(store, seed, erase=0.01, revise=False)
+    indexes = [index_of(store) for _ in range(5)]
+    views = [
+        LATER,
+        View(now=START + 2000 * MINUTE),
+        View(now=START, as_of=START + 700 * MINUTE),
+        View(now=START, known_at=START + 100 * MINUTE),
+    ]
+    for step in range(40):
+        world.step()
+        # Each index is asked for a view of its own, so that it knows the answer of the step before; and one that has
+        # seen several steps at once.
+        for index, view in zip(indexes, views, strict=False):
+            index.refresh()
+            assert content(index, [view]) == content(index_of(store), [view])
+        if step % 7 == 0:
+            indexes[-1].refresh()
+            view = View(now=START + step * 100 * MINUTE)
+            assert content(indexes[-1], [view]) == content(index_of(store), [view])
+    check(indexes[0], store, [*views, *world.views()])
+
+
+def test_alike_are_few_pairs_of_a_scope(open_store: OpenStore) -> None:
+    store = open_store()
+    rng = random.Random(0)
+    texts = [" ".join(rng.choices(WORDS, k=3)) for _ in range(130)]
+    index = index_of(store)
+    assert index.alike == 0.5
+    ids = [written.id for written in store.batch([Put(turn(t)) for t in texts[:63]], scope=ANA).results]
+    index.refresh()
+    assert index.alike == 0.5, "too few to say"
+    store.batch([Put(turn(text, embedded=i % 3 > 0)) for i, text in enumerate(texts[63:])], scope=ANA)
+    index.refresh()
+    vectors = EMBEDDER.embed(texts[:128])[[i < 63 or i % 3 > 0 for i in range(128)]]
+    cosines = (vectors @ vectors.T)[np.triu_indices(len(vectors), 1)]
+    assert index.alike == pytest.approx(np.percentile(cosines, 98), abs=0.02)
+    measured = index.alike
+    # It is measured when the scope has doubled, not at every step.
+    store.batch([Put(turn("red")) for _ in range(70)], scope=ANA)
+    index.refresh()
+    assert index.alike == measured
+    # Vectors that come late count as if they had been there from the beginning.
+    store.batch([Embed(id, 1, vector("red")) for id in ids[:60]], scope=ANA)
+    index.refresh()
+    assert index.alike == index_of(store).alike > measured
 
 
 @pytest.mark.parametrize("seed", [10, 11])
@@ -243,6 +152,18 @@ def test_only_one_version_of_a_record_is_visible(open_store: OpenStore) -> None:
     assert visible(index, View(now=ahead, as_of=ahead)).tolist() == [False, True]
 
 
+def test_a_restored_record_is_not_shown_beside_the_version_that_still_runs(open_store: OpenStore) -> None:
+    store = open_store()
+    id = say(store, "red fox", event_at=START)
+    store.batch([Close(id, START + timedelta(days=9999))], scope=ANA)
+    index = index_of(store)
+    assert visible(index, LATER).tolist() == [True]
+    store.batch([Restore(id, 1)], scope=ANA)
+    index.refresh()
+    assert LATER.shows(history(store, id)[0])
+    assert visible(index, LATER).tolist() == [False, True]
+
+
 def test_what_lies_ahead_can_be_closed(open_store: OpenStore) -> None:
     store = open_store()
     ahead = START + timedelta(days=7)
@@ -274,6 +195,19 @@ def test_visibility_moves_on_with_time(open_store: OpenStore) -> None:
     recorded = [history(store, id)[0].recorded_at for id in index.ids]
     for known in (1, 3, 2):
         assert int(visible(index, View(now=START, known_at=recorded[known])).sum()) == known + 1
+
+
+def test_visibility_of_rows_that_came_later_moves_both_ways(open_store: OpenStore) -> None:
+    store = open_store()
+    say(store, "for ever", event_at=START)
+    index = index_of(store)
+    day = timedelta(days=1)
+    assert visible(index, View(now=START)).tolist() == [True]
+    say(store, "until day 2", event_at=START, valid_to=START + 2 * day)
+    say(store, "until day 4", event_at=START, valid_to=START + 4 * day)
+    index.refresh()
+    for number, expected in ((3, [True, False, True]), (5, [True, False, False]), (1, [True, True, True])):
+        assert visible(index, View(now=START + number * day)).tolist() == expected
 
 
 def test_an_erasure_starts_over(open_store: OpenStore) -> None:
@@ -459,68 +393,6 @@ def test_speakers_are_numbered_as_they_appear(open_store: OpenStore) -> None:
         assert index.is_user.tolist() == [True, True, True, False, True, False, False]
 
 
-def test_two_doors_to_one_file(tmp_path: Path) -> None:
-    with opened("sqlite", tmp_path) as another:
-        here, there = another(), another()
-        caches = IndexCache(here), IndexCache(there)
-        world = World(here, 3, erase=0.1)
-        for step in range(60):
-            world.step((here, there)[step % 2])
-            indexes = [cache.get(ANA, SPACE, DIM) for cache in caches]
-            assert indexes[0].seq == indexes[1].seq == here.position()
-            if step % 6 == 0:
-                views = world.views()
-                assert content(indexes[0], views) == content(indexes[1], views)
-        check(caches[1].get(ANA, SPACE, DIM), here, world.views())
-
-
-def test_the_cache_gives_the_same_index_brought_up_to_date(open_store: OpenStore) -> None:
-    store = open_store()
-    cache = IndexCache(store)
-    index = cache.get(ANA, SPACE, DIM)
-    assert len(index) == 0
-    say(store, "red fox")
-    assert cache.get(ANA, SPACE, DIM) is index
-    assert len(index) == 1
-    assert cache.get(ANA, None, DIM) is not index
-    assert cache.get(BOB, SPACE, DIM) is not index
-    assert len(cache) == 3
-    cache.clear()
-    assert len(cache) == 0 == cache.nbytes
-    assert cache.get(ANA, SPACE, DIM).ids == index.ids
-
-
-def test_the_least_recently_used_index_goes_first(open_store: OpenStore) -> None:
-    store = open_store()
-    scopes = [Scope(user_id=str(number)) for number in range(5)]
-    for scope in scopes:
-        store.batch([Put(turn(" ".join(WORDS))) for _ in range(20)], scope=scope)
-    size = index_of(store, scopes[0]).nbytes
-    cache = IndexCache(store, budget=3 * size + size // 2)
-    indexes = {scope: cache.get(scope, SPACE, DIM) for scope in scopes[:3]}
-    assert cache.get(scopes[0], SPACE, DIM) is indexes[scopes[0]]
-    cache.get(scopes[3], SPACE, DIM)
-    assert len(cache) == 3
-    assert cache.nbytes <= cache.budget
-    # The second was the one that nobody asked for the longest; asked for again, it is loaded anew.
-    for scope in (scopes[2], scopes[0]):
-        assert cache.get(scope, SPACE, DIM) is indexes[scope]
-    again = cache.get(scopes[1], SPACE, DIM)
-    assert again is not indexes[scopes[1]]
-    assert content(again, [LATER]) == content(indexes[scopes[1]], [LATER])
-
-
-def test_an_index_larger_than_the_budget_still_works(open_store: OpenStore) -> None:
-    store = open_store()
-    cache = IndexCache(store, budget=1)
-    for _ in range(3):
-        say(store, "red fox")
-        assert len(cache.get(ANA, SPACE, DIM).ids) == len(rows(store))
-        assert len(cache) == 1
-    cache.get(BOB, SPACE, DIM)
-    assert len(cache) == 1
-
-
 def test_bytes_are_counted_for_every_column(open_store: OpenStore) -> None:
     store = open_store()
     index = index_of(store)
@@ -541,40 +413,3 @@ def test_bytes_are_counted_for_every_column(open_store: OpenStore) -> None:
         before = index.nbytes
         setattr(index, name, Growing(np.int8))
         assert index.nbytes == before - column.nbytes, name
-
-
-def test_threads_share_a_cache(open_store: OpenStore) -> None:
-    store = open_store()
-    cache = IndexCache(store, budget=60_000)
-    scopes = [Scope(user_id="ana", run_id="r1"), ANA, BOB]
-    errors: list[BaseException] = []
-    gate = threading.Barrier(6)
-
-    def work(number: int) -> None:
-        try:
-            rng = random.Random(number)
-            gate.wait()
-            for turn_number in range(12):
-                scope = rng.choice(scopes)
-                text = " ".join(rng.choices(WORDS, k=4))
-                id = say(store, text, scope, event_at=START + turn_number * MINUTE, embedded=rng.random() < 0.5)
-                if rng.random() < 0.3:
-                    store.batch([Revise(id, turn("blue dog"))], scope=scope)
-                index = cache.get(scope, SPACE, DIM)
-                with index.lock:
-                    assert id in index.ids, "a write that was acknowledged is read"
-                    assert len(index.window_norms) == len(index.norms) == len(index.ids) == len(index.codes)
-                    shown = visible(index, LATER)
-                    assert shown[index.rows([id])[0]]
-                assert cache.nbytes > 0
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not errors, errors[0]
-    for scope in scopes:
-        assert content(cache.get(scope, SPACE, DIM), [LATER]) == content(index_of(store, scope), [LATER])

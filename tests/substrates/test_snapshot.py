@@ -89,6 +89,15 @@ def test_what_was_closed_is_gone_whenever_the_state_is_taken() -> None:
         assert snapshot.take(store, ANA, now)["records"] == []
 
 
+def test_no_version_of_what_was_closed_comes_back() -> None:
+    store = MemoryStore()
+    id = say(store, "lives in Oslo", event_at=START)
+    store.batch([Revise(id, Draft("lives in Bergen", event_at=START + timedelta(days=9)))], scope=ANA)
+    store.batch([Close(id)], scope=ANA)
+    for days in (-1, 1, 5, 99):
+        assert snapshot.take(store, ANA, START + timedelta(days=days))["records"] == []
+
+
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
 def test_sources_are_written_before_what_rests_on_them(kind: str, tmp_path: Path) -> None:
     # A summary that is revised rests on turns that are younger than itself, and a record may name itself.

@@ -38,6 +38,10 @@ EMBEDDER = HashEmbedder(dim=8)
 ANALYZER = Analyzer()
 WORDS = "red blue green fox dog bird jumps sings sleeps Oslo Bergen Lisbon today 2024 the a of".split()
 MINUTE = timedelta(minutes=1)
+SPACE = EMBEDDER.space.key
+DIM = EMBEDDER.space.dim
+STEMS = sorted({term for word in WORDS for term in ANALYZER.terms(word)})
+LATER = View(now=START + timedelta(days=3650))
 
 OpenStore = Callable[[], RecordStore]
 
@@ -86,10 +90,11 @@ def say(store: RecordStore, text: str, scope: Scope = ANA, **fields: object) -> 
 class World:
     """A random history, written batch by batch: Ana's and Bob's turns and facts, with all that can happen to them."""
 
-    def __init__(self, store: RecordStore, seed: int, *, erase: float = 0.05) -> None:
+    def __init__(self, store: RecordStore, seed: int, *, erase: float = 0.05, revise: bool = True) -> None:
         self.store = store
         self.rng = random.Random(seed)
         self.erase = erase
+        self.revise = revise
         self.ids: dict[Scope, list[str]] = {ANA: [], BOB: []}
         self.moment = START
 
@@ -119,11 +124,11 @@ class World:
         id = rng.choice(self.ids[scope])
         versions = history(store, id, scope)
         is_open = versions[-1].closed_at is None
-        if roll < 0.75 and is_open:
+        if roll < 0.75 and is_open and self.revise:
             return Revise(id, self.draft(scope, kind=versions[-1].kind))
         if roll < 0.83 and is_open:
             return Close(id, rng.choice([None, None, self.moment, self.moment + 2000 * MINUTE]))
-        if roll < 0.88:
+        if 0.83 <= roll < 0.88 and self.revise:
             return Restore(id, rng.choice(versions).version)
         if roll < 0.97:
             return Embed(id, rng.choice(versions).version, vector(self.text()))

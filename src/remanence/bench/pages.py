@@ -17,7 +17,9 @@ def fill(page: str, folder: Path) -> str:
 
     Raises `InvalidInput` when a part's markers are missing, `ImportFormatError` for a file that cannot be read.
     """
-    page = between(page, "retrieval", results.render(results.read_all(folder)))
+    found = results.read_all(folder)
+    if found:
+        page = between(page, "retrieval", results.render(found))
     if (folder / SPEED).exists():
         page = between(page, "speed", speed.render(speed.load(folder / SPEED)))
     if (folder / ABLATION).exists():

@@ -205,7 +205,7 @@ class Recall:
                 # Whoever is shown n-th gets the n-th best logit: an update inherits the standing of what it replaces.
                 order = order[conversation.current_first(index, rows[order], best, question)]
                 ids = tuple(index.ids[row] for row in rows[order].tolist())
-            hits, start, block = [], 0, max(k, _FILTER_BLOCK)
+            hits, start, block = [], 0, max(k, _FILTER_BLOCK) if filtered else k
             while start < len(ids) and len(hits) < k:
                 (records,) = self.store.batch([Get(ids[start : start + block], view)], scope=self.scope).results
                 for place, record in enumerate(records, start):
@@ -270,8 +270,11 @@ class Recall:
 
     def logits(self, index: ScopeIndex, rows: Rows, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """w · channels + b of each row [c], by the profile of its kind."""
+        is_turn = index.is_turn[rows]
+        if is_turn.all():
+            return self._profile("turn").logits(features, len(index))
         turn, document = (self._profile(kind).logits(features, len(index)) for kind in ("turn", "document"))
-        return np.where(index.is_turn[rows], turn, document)
+        return np.where(is_turn, turn, document)
 
     def shares(self, is_turn: bool, features: NDArray[np.float32], rows: int, logit: float) -> dict[str, float]:
         """What each channel adds to a row's logit, the bias, and what being the current word on a matter adds."""

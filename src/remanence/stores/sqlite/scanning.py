@@ -36,7 +36,9 @@ def scan(tx: Transaction, operation: Scan) -> Columns:
     ids: list[str] = []
     speakers: list[str | None] = []
     roles: list[str | None] = []
+    # Joined portion by portion: a hundred thousand small objects would leave the heap in pieces.
     terms: list[bytes] = []
+    lengths: list[NDArray[np.int64]] = []
     numbers: list[NDArray[np.int64]] = []
     known: dict[Any, Any] = {}
     for rows in () if quiet else _portions(tx, after):
@@ -47,7 +49,8 @@ def scan(tx: Transaction, operation: Scan) -> Columns:
         kinds += _shared(kind, known)
         speakers += _shared(speaker, known)
         roles += _shared(role, known)
-        terms += stream
+        terms.append(b"".join(stream))
+        lengths.append(np.fromiter(map(len, stream), dtype=np.int64, count=len(stream)) // 4)
         table = np.empty((7, len(rows)), dtype=np.int64)
         for line, column in enumerate((seq, version, sid, event_at, valid_from, recorded_at)):
             table[line] = array("q", column)
@@ -65,7 +68,8 @@ def scan(tx: Transaction, operation: Scan) -> Columns:
         closed_at[places], ended_at[places] = closings[:, 1], closings[:, 2]
     scopes, scope_of = _scopes(tx, table[2])
     offsets = np.zeros(len(ids) + 1, dtype=np.int64)
-    np.cumsum(np.fromiter(map(len, terms), dtype=np.int64, count=len(terms)) // 4, out=offsets[1:])
+    if lengths:
+        np.cumsum(np.concatenate(lengths), out=offsets[1:])
     vectors, scales = _vectors(tx, operation, after, seqs, dict.fromkeys(table[2].tolist()))
     return Columns(
         seq=tx.seq,

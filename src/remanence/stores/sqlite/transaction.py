@@ -224,11 +224,10 @@ class Transaction:
 
     def decode(self, tids: tuple[int, ...]) -> tuple[str, ...]:
         """The terms behind a stream of integers."""
+        known, found = self._committed.terms, self.found.terms
         try:
-            return tuple(map(self._committed.terms.__getitem__, tids))
+            return tuple(map(known.__getitem__, tids))
         except KeyError:
-            found = self.found.terms
-            known = self._committed.terms
             missing = [tid for tid in dict.fromkeys(tids) if tid not in known and tid not in found]
             for marks, values in chunks(missing):
                 for tid, column in self.execute(f"SELECT tid, term FROM vocab WHERE tid IN ({marks})", values):

@@ -54,9 +54,10 @@ def lexical_of(index: ScopeIndex, postings: Sequence[Postings], rows: Rows) -> F
     """BM25 of the given rows only, [len(rows)]: for words so frequent that walking their postings would be slow."""
     scores = np.zeros(len(rows), np.float32)
     norms = index.norms[rows]
+    wanted = rows.astype(np.int32)  # of the postings' own type, or the postings would be converted
     for docs, tfs in postings:
-        at = np.minimum(np.searchsorted(docs, rows), len(docs) - 1)
-        scores += saturate(np.where(docs[at] == rows, tfs[at], 0), norms, idf(len(index), len(docs)))
+        at = np.minimum(np.searchsorted(docs, wanted), len(docs) - 1)
+        scores += saturate(np.where(docs[at] == wanted, tfs[at], 0), norms, idf(len(index), len(docs)))
     return scores
 
 

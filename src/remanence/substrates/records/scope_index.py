@@ -88,10 +88,11 @@ class ScopeIndex:
         self._absent: set[str] = set()
         self._times: Growing[np.int64] = Growing(np.int64, 6)
         self._norms: NDArray[np.float32] | None = None
-        self._window_length: float | None = None
-        self._session_lengths: NDArray[np.float32] | None = None
+        self._window_sums: dict[int, float] | None = None
+        self._session_totals: NDArray[np.float64] | None = None
+        self._revised = False
         self._alike = (0, _ALIKE_UNMEASURED)
-        self._visible: tuple[tuple[int, int | None, int | None], int, NDArray[np.bool_] | None] | None = None
+        self._visible: tuple[tuple[int, int | None, int | None], int, NDArray[np.bool_] | None, int] | None = None
 
     # Columns, [n] each unless said otherwise.
 
@@ -232,10 +233,10 @@ class ScopeIndex:
     @property
     def session_lengths(self) -> NDArray[np.float32]:
         """Number of terms in each session, [sessions]."""
-        if self._session_lengths is None:
+        if self._session_totals is None:
             totals = np.bincount(self.session, self.lengths, minlength=self.sessions)
-            self._session_lengths = totals.astype(np.float32)
-        return self._session_lengths
+            self._session_totals = totals.astype(np.float64)
+        return self._session_totals.astype(np.float32)
 
     @property
     def norms(self) -> NDArray[np.float32]:
@@ -247,12 +248,12 @@ class ScopeIndex:
     @property
     def window_length(self) -> float:
         """Number of terms in the window around a row, weighted by `WINDOW`, on average."""
-        if self._window_length is None:
+        if self._window_sums is None:
             lengths = np.append(self.lengths, np.float32(0)).astype(np.float64)
             around = self.neighbours(np.arange(len(self)))
-            total = sum(float(lengths[rows].sum()) * WINDOW[distance] for distance, rows in around.items())
-            self._window_length = total / max(len(self), 1)
-        return self._window_length
+            self._window_sums = {distance: float(lengths[rows].sum()) for distance, rows in around.items()}
+        # Sums of whole numbers are exact in any order; their weighted sum is taken in this one.
+        return sum(total * WINDOW[distance] for distance, total in self._window_sums.items()) / max(len(self), 1)
 
     @property
     def nbytes(self) -> int:
@@ -274,10 +275,30 @@ class ScopeIndex:
         """
         now, as_of, known_at = view.micros()
         if self._visible is not None:
-            (from_now, cached_as_of, cached_known), until, mask = self._visible
+            (from_now, cached_as_of, cached_known), until, mask, rows = self._visible
             if (cached_as_of, cached_known) == (as_of, known_at) and (as_of is not None or from_now <= now < until):
+                if rows < len(self):
+                    shown, ends = self._shown(rows, now, as_of, known_at)
+                    if mask is not None or not shown.all():
+                        mask = np.concatenate([np.ones(rows, bool) if mask is None else mask, shown])
+                    until = min(until, int(ends[ends > now].min(initial=NEVER)))
+                    self._visible = ((now, as_of, known_at), until, mask, len(self))
                 return mask
-        _, valid_from, valid_to, recorded, closed, ended = self._times.view.T
+        shown, ends = self._shown(0, now, as_of, known_at)
+        older = self._older.view[shown]
+        while len(older := older[older >= 0]):
+            shown[older] = False
+            older = self._older.view[older]
+        until = int(ends[ends > now].min(initial=NEVER))
+        found = None if shown.all() else shown
+        self._visible = ((now, as_of, known_at), until, found, len(self))
+        return found
+
+    def _shown(
+        self, first: int, now: int, as_of: int | None, known_at: int | None
+    ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+        """Which rows from `first` on a view shows by their own times, and when their validity ends."""
+        _, valid_from, valid_to, recorded, closed, ended = self._times.view[first:].T
         known = closed <= (NEVER - 1 if known_at is None else known_at)
         ends = np.minimum(valid_to, np.where(known, ended, NEVER))
         shown = ends > (np.maximum(now, valid_from) if as_of is None else as_of)
@@ -285,14 +306,7 @@ class ScopeIndex:
             shown &= valid_from <= as_of
         if known_at is not None:
             shown &= recorded <= known_at
-        older = self._older.view[shown]
-        while len(older := older[older >= 0]):
-            shown[older] = False
-            older = self._older.view[older]
-        until = int(ends[ends > now].min(initial=NEVER))
-        found = None if shown.all() else shown
-        self._visible = ((now, as_of, known_at), until, found)
-        return found
+        return shown, ends
 
     # Following the store.
 
@@ -317,8 +331,9 @@ class ScopeIndex:
                 if row >= 0:
                     self._codes.view[row] = np.frombuffer(data, np.int8)
                     self._scales.view[row] = scale
+                    self._alike = (0, _ALIKE_UNMEASURED)
                     self._touch(np.array([row], np.intp))
-            if columns.ids or columns.closed:
+            if columns.closed or (columns.ids and self._revised):
                 self._visible = None
             self.seq, self.vectors_seq = columns.seq, columns.vectors_seq
 
@@ -370,8 +385,27 @@ class ScopeIndex:
         if first:
             self._touch(np.arange(first, first + count))
         self._norms = None
-        self._window_length = None
-        self._session_lengths = None
+        self._follow_lengths(first)
+
+    def _follow_lengths(self, first: int) -> None:
+        """Bring the sums of lengths up to date: by the rows from `first` on, where nothing before them has moved."""
+        if not first or self._revised:
+            self._window_sums = self._session_totals = None
+            return
+        new = self.lengths[first:].astype(np.float64)
+        if self._session_totals is not None:
+            grown = np.zeros(self.sessions)
+            grown[: len(self._session_totals)] = self._session_totals
+            np.add.at(grown, self.session[first:], new)
+            self._session_totals = grown
+        if self._window_sums is not None:
+            around = self.neighbours(np.arange(first, len(self)))
+            self._window_sums[0] += float(new.sum())
+            for distance in (1, 2):
+                # A row enters the windows of those before it, as they enter its own.
+                there = around[-distance] >= 0
+                self._window_sums[-distance] += float(self.lengths[around[-distance][there]].sum(dtype=np.float64))
+                self._window_sums[distance] += float(new[there].sum())
 
     def _append_terms(self, columns: Columns) -> None:
         terms, offsets = columns.terms, columns.term_offsets
@@ -432,6 +466,7 @@ class ScopeIndex:
             while newest >= 0:
                 self._next.view[newest] = new
                 newest = int(self._older.view[newest])
+        self._revised |= bool(revised.any())
         if self._latest is not None or revised.any():
             latest = self._rows_by_id(first)
             for i in range(count):

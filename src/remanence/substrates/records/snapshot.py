@@ -16,7 +16,8 @@ from remanence.substrates.records.port import RecordStore
 def take(store: RecordStore, scope: Scope, now: datetime) -> dict[str, Any]:
     """What the scope holds and `now` shows. What was closed or erased is not in it: forgotten stays forgotten."""
     (records,) = store.batch([Find(View(now), limit=None)], scope=scope).results
-    return {"now": now.isoformat(), "records": [_plain(record) for record in records]}
+    # Seen from before a correction, the version that it replaced is true even when the record was forgotten since.
+    return {"now": now.isoformat(), "records": [_plain(record) for record in records if record.closed_at is None]}
 
 
 def put_back(
