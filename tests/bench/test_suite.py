@@ -62,6 +62,9 @@ def test_what_was_learnt_on_is_said(data: Dataset, monkeypatch: pytest.MonkeyPat
     assert suite.learning(data, embedder) == {"learnt_on": True, "cross_validated": {"recall@5": 0.25}}
     # Another embedder has no cross-validated figures; the weights were learnt on the questions all the same.
     assert suite.learning(data, HashEmbedder(8)) == {"learnt_on": True, "cross_validated": {}}
+    with monkeypatch.context() as patch:
+        patch.setattr(suite, "SAMPLED_CORPORA", 1)
+        assert suite.learning(data, embedder) == {"learnt_on": True, "cross_validated": {}}
     learnt["data"] = {"small": "another half"}
     assert suite.learning(data, embedder) == {"learnt_on": False, "cross_validated": {}}
     del learnt["data"]

@@ -335,7 +335,8 @@ class _Stage:
         return sum(content.count(text.encode()) for content in contents for text in texts)
 
     def _sizes(self) -> dict[str, int]:
-        return {file.name: file.stat().st_size for file in sorted(self.path.parent.glob(self.path.name + "*"))}
+        files = [self.path.with_name(self.path.name + suffix) for suffix in ("", "-wal", "-shm")]
+        return {file.name: file.stat().st_size for file in files if file.exists()}
 
     # The end
 

@@ -18,6 +18,8 @@ from remanence.substrates.embedding import Embedder
 SYSTEMS = ("bm25", "bm25-stemmed", "dense", "rrf", NAME)
 """Baselines first: the others are compared with them."""
 EMBEDDING = ("dense", "rrf", NAME)
+SAMPLED_CORPORA = 200
+"""`tools/learn_recall.py` learns from no more corpora of one set."""
 
 Report = Callable[[Result], None]
 
@@ -91,15 +93,16 @@ def learning(dataset: datasets.Dataset, embedder: Embedder) -> dict[str, Any]:
     """Whether the shipped weights were learnt on a data set, and what they reach where its folds are left out.
 
     The weights name what they were learnt on. Without a fingerprint of that data the name of the set decides, so that
-    figures may be called learnt that are not, and never the other way round.
+    figures may be called learnt that are not, and never the other way round. Cross-validated figures of a part of a
+    set say nothing about the whole and are left out.
     """
     numbers = shipped()
     folds: Mapping[str, Mapping[str, float]] = numbers.get("cross_validation", {})
     fingerprint = numbers.get("data", {}).get(dataset.name, dataset.fingerprint())
     if dataset.name not in folds or fingerprint != dataset.fingerprint():
         return {"learnt_on": False, "cross_validated": {}}
-    same_space = numbers.get("embedder") == embedder.space.key
-    return {"learnt_on": True, "cross_validated": dict(folds[dataset.name]) if same_space else {}}
+    comparable = numbers.get("embedder") == embedder.space.key and len(dataset.corpora) <= SAMPLED_CORPORA
+    return {"learnt_on": True, "cross_validated": dict(folds[dataset.name]) if comparable else {}}
 
 
 def shipped() -> dict[str, Any]:

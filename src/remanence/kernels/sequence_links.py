@@ -81,7 +81,8 @@ class SessionLinks:
         head = np.maximum.accumulate(np.where(starts, np.arange(n), 0))
         session_sorted = rank[order[head]]
         ends = np.append(begins[1:], n)
-        for begin, end in zip(begins.tolist(), ends.tolist(), strict=True):
+        continued = ~starts[begins]
+        for begin, end in zip(begins[continued].tolist(), ends[continued].tolist(), strict=True):
             # Rows before the piece's first session start continue the session that the group was in.
             fresh = np.flatnonzero(starts[begin:end])
             session_sorted[begin : begin + int(fresh[0]) if len(fresh) else end] = carried[begin]

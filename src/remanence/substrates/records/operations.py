@@ -47,7 +47,8 @@ class Revise:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """End a record without a successor. `at` None retracts it for all event times (delete); else it ends at `at`.
+    """End a record without a successor. `at` None retracts the open version for all event times (delete); else it
+    ends at `at`. Versions that an update had closed before stay visible `as_of` their own time.
 
     Answer: `Written` of the closed version. Errors as `Revise`.
     """
