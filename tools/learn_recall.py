@@ -41,7 +41,7 @@ from remanence.substrates.records.model import View
 from remanence.substrates.records.operations import Put
 from remanence.substrates.records.reference import MemoryStore
 
-TURNS = {"locomo": 2.0, "realtalk": 1.0, "longmemeval": 1.0, "beam": 0.8, "memdaily": 0.5}
+TURNS = {"locomo": 2.0, "realtalk": 1.0, "longmemeval": 1.0, "beam": 0.8, "memdaily": 1.0}
 DOCUMENTS = {"musique": 0.7, "2wiki": 0.5, "hotpot": 0.5, "cranfield": 0.3}
 """Share of each set in the loss of its profile: the conversations users have count most."""
 CORPORA_PER_SET = 200
@@ -102,7 +102,8 @@ class Bench:
 def examples(bench: Bench, name: str, data: Path) -> tuple[list[Example], list[Example]]:
     """Questions of a data set asked of their own corpus, and of the next one (where nothing can answer)."""
     dataset = load(name, data)
-    corpora = dataset.corpora[:CORPORA_PER_SET]
+    # Spread over the whole set: neighbouring corpora of a set are often of one kind.
+    corpora = dataset.corpora[:: -(-len(dataset.corpora) // CORPORA_PER_SET)]
     asked = {c.id: [q for q in dataset.questions if q.corpus == c.id and q.category != "adversarial"] for c in corpora}
     own: list[Example] = []
     foreign: list[Example] = []
