@@ -305,7 +305,7 @@ def main() -> None:
     bench = Bench()
     rng = np.random.default_rng(arguments.seed)
     written: dict[str, Any] = {"made_by": "tools/learn_recall.py", "version": remanence.__version__}
-    written |= {"seed": arguments.seed, "embedder": bench.embedder.space.key, "cross_validation": {}}
+    written |= {"seed": arguments.seed, "embedder": bench.embedder.space.key, "data": {}, "cross_validation": {}}
     answered: list[tuple[list[float], float, float]] = []
     for kind, shares in (("turn", TURNS), ("document", DOCUMENTS)):
         pairs = {name: examples(bench, name, arguments.data) for name in shares}
@@ -313,6 +313,8 @@ def main() -> None:
         if arguments.ablate:
             ablate(shares, data, arguments.seed)
             continue
+        # What was learnt on what must stay tellable: results on other data are not development figures.
+        written["data"] |= {name: load(name, arguments.data).fingerprint() for name in shares}
         written["cross_validation"] |= cross_validate(shares, data, arguments.seed)
         sets = [(shares[name], members) for name, members in data.items()]
         weights = rank_weights(sets, arguments.seed)

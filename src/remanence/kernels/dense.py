@@ -1,7 +1,7 @@
 """Exact nearest neighbours by scanning: int8 vectors, integer dot products, one pass over the matrix.
 
 A stored vector is `codes * scale` with int8 codes; a unit vector of 256 components takes 260 bytes. The scan is bound
-by memory bandwidth: `docs/design/speed.md` says how close it comes on a measured machine.
+by memory bandwidth: `docs/benchmarks.md` shows how close it comes on a measured machine.
 """
 
 from __future__ import annotations

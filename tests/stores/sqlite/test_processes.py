@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sqlite3
 import sys
 import threading
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import pytest
 
 from remanence.core.errors import NotFound, StoreBusy, StoreClosed, StoreError
 from remanence.core.scope import Scope
-from remanence.stores.sqlite import SqliteStore
+from remanence.stores.sqlite import SqliteStore, schema
 from remanence.stores.sqlite.verify import verify_erasure
 from remanence.substrates.records.model import Draft
 from remanence.substrates.records.operations import Changes, Close, Erase, Find, Get, Put
@@ -65,6 +66,26 @@ def test_a_file_may_be_made_by_many_at_once(tmp_path: Path) -> None:
         thread.join()
     assert failed == []
     assert {record.text for record in everything(fresh(path))} == {str(number) for number in range(8)}
+
+
+def test_a_file_looked_at_while_it_is_made_is_nobody_elses(tmp_path: Path) -> None:
+    path = tmp_path / "r.db"
+    looking = sqlite3.connect(path, isolation_level=None)
+    looking.execute("PRAGMA journal_mode = WAL").fetchall()
+    making = sqlite3.connect(path, isolation_level=None)
+
+    def make_between(statement: str) -> None:
+        if "sqlite_master" in statement:
+            looking.set_trace_callback(None)
+            making.execute("BEGIN IMMEDIATE")
+            schema.migrate(making, path)
+            making.execute("COMMIT")
+
+    looking.set_trace_callback(make_between)
+    assert schema.identify(looking, path) == 0, "half of what was seen is older than the other half"
+    assert schema.identify(looking, path) == schema.VERSION
+    looking.close()
+    making.close()
 
 
 def in_child(body: Callable[[], T]) -> T:

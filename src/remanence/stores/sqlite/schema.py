@@ -184,15 +184,31 @@ def identify(connection: sqlite3.Connection, path: Path) -> int:
 
     Raises `StoreCorrupt` when it belongs to another program, `StoreVersionError` when it is newer.
     """
-    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    application_id, version, objects = _marks(connection)
     if application_id == APPLICATION_ID:
         refuse_newer(path, version)
-        return int(version)
-    (objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        return version
     if application_id or version or objects:
         raise StoreCorrupt(f"{path} is an SQLite file of another program, not a Remanence store; choose another path")
     return 0
+
+
+def _marks(connection: sqlite3.Connection) -> tuple[int, int, int]:
+    """Application id, layout number and number of tables, all of one moment.
+
+    Read one after another, they would belong to no file that ever was while another process makes the store.
+    """
+    alone = not connection.in_transaction
+    if alone:
+        connection.execute("BEGIN")
+    try:
+        (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        (objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    finally:
+        if alone and connection.in_transaction:
+            connection.execute("ROLLBACK")
+    return application_id, version, objects
 
 
 def migrate(connection: sqlite3.Connection, path: Path) -> None:
