@@ -41,6 +41,12 @@ def logistic(score: float, slope: float, intercept: float) -> float:
     return 1 / (1 + math.exp(-x))
 
 
+def logit_of(probability: float) -> float:
+    """The log-odds of a probability; finite for 0 and 1 too."""
+    p = min(max(probability, 1e-9), 1 - 1e-9)
+    return math.log(p / (1 - p))
+
+
 USUAL_ROWS = 600
 """Records in a scope for which a profile's bias holds as it is."""
 

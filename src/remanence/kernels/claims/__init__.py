@@ -1,0 +1,1 @@
+"""From words to claims and back: an ontology of what people say of themselves, an extractor, a reader of questions."""
