@@ -12,10 +12,13 @@ from remanence.conformance.stage import Reopen, StoreFactory, expect, raises, sa
 from remanence.core.errors import NotFound
 from remanence.substrates.records.reference import MemoryStore
 from tests.conformance.adversaries import ADVERSARIES, remembers
+from tests.conformance.working_adversaries import WORKING_ADVERSARIES
 
 
 @pytest.mark.parametrize(
-    ("factory", "reopen", "rule"), ADVERSARIES, ids=lambda value: getattr(value, "__name__", str(value))
+    ("factory", "reopen", "rule"),
+    [*ADVERSARIES, *WORKING_ADVERSARIES],
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_adversary_is_caught_by_its_rule(factory: StoreFactory, reopen: Reopen | None, rule: str) -> None:
     report = check_store(factory, reopen=reopen, only={rule})
@@ -25,7 +28,7 @@ def test_adversary_is_caught_by_its_rule(factory: StoreFactory, reopen: Reopen |
 
 
 def test_a_restart_that_keeps_everything_passes() -> None:
-    assert check_store(MemoryStore, reopen=remembers, only={"S12"}).ok
+    assert check_store(MemoryStore, reopen=remembers, only={"S12", "S92"}).ok
 
 
 def test_rules_that_need_a_restart_are_skipped_without_one() -> None:

@@ -206,3 +206,13 @@ def test_a_clock_without_a_zone_is_refused() -> None:
 
 def _draw(factory: UlidFactory, count: int) -> list[str]:
     return [factory() for _ in range(count)]
+
+
+def test_a_factory_stays_above_ids_from_elsewhere() -> None:
+    factory = UlidFactory(lambda: datetime(2026, 1, 1, tzinfo=UTC), lambda bits: 0)
+    first = factory()
+    other = UlidFactory(lambda: datetime(2027, 1, 1, tzinfo=UTC), lambda bits: 7)()
+    factory.follow(other)
+    assert factory() > other
+    factory.follow(first)
+    assert factory() > other

@@ -17,8 +17,8 @@ from remanence.substrates.records.scope_index import MARK, MARKERS, WINDOW, Scop
 from tests.substrates.worlds import ANA, DIM, SPACE, STEMS, history, rows
 
 
-def index_of(store: RecordStore, scope: Scope = ANA) -> ScopeIndex:
-    index = ScopeIndex(store, scope, SPACE, DIM)
+def index_of(store: RecordStore, scope: Scope = ANA, *, derived: bool = False) -> ScopeIndex:
+    index = ScopeIndex(store, scope, SPACE, DIM, derived=derived)
     index.refresh()
     return index
 
@@ -54,6 +54,7 @@ def content(index: ScopeIndex, views: list[View]) -> dict[str, Any]:
         "flags": [index.flagged(marker, everything).tolist() for marker in MARKERS],
         "rows": index.rows([*dict.fromkeys(index.ids), "unknown"]).tolist(),
         "visible": [visible(index, view).tolist() for view in views],
+        "put away": [visible(index, view, hidden=True).tolist() for view in views],
     }
 
 
@@ -62,23 +63,23 @@ def postings_of(index: ScopeIndex, integer: int | None) -> list[tuple[int, int]]
     return list(zip(docs.tolist(), tfs.tolist(), strict=True))
 
 
-def visible(index: ScopeIndex, view: View) -> np.ndarray:
-    found = index.visible(view)
+def visible(index: ScopeIndex, view: View, *, hidden: bool = False) -> np.ndarray:
+    found = index.visible(view, hidden=hidden)
     assert found is None or not found.all()
     return np.ones(len(index), bool) if found is None else found
 
 
-def records_of(store: RecordStore, scope: Scope = ANA) -> list[Record]:
+def records_of(store: RecordStore, scope: Scope = ANA, *, derived: bool = False) -> list[Record]:
     """The record of every row."""
     found = []
-    for id, version in rows(store, scope):
+    for id, version in rows(store, scope, derived):
         found += [record for record in history(store, id, scope) if record.version == version]
     return found
 
 
 def check(index: ScopeIndex, store: RecordStore, views: list[View]) -> None:
     """Compare an index with what the records themselves say, row by row."""
-    records = records_of(store, index.scope)
+    records = records_of(store, index.scope, derived=index.derived)
     assert [(record.id, record.version) for record in records] == list(
         zip(index.ids, index.version.tolist(), strict=True)
     )
@@ -100,7 +101,12 @@ def check(index: ScopeIndex, store: RecordStore, views: list[View]) -> None:
     newest = {record.id: row for row, record in enumerate(records)}
     for view in views:
         shown = {(r.id, r.version) for id in newest for r in [n for n in records if n.id == id and view.shows(n)][-1:]}
-        assert visible(index, view).tolist() == [(record.id, record.version) in shown for record in records]
+        there = [(record.id, record.version) in shown for record in records]
+        assert visible(index, view, hidden=True).tolist() == there
+        assert visible(index, view).tolist() == [
+            known and record.trust > 0 and record.state not in ("merged", "archived", "expired")
+            for known, record in zip(there, records, strict=True)
+        ]
     check_links(index, records, newest)
     check_windows(index)
 

@@ -18,10 +18,12 @@ from remanence.kernels.timex import resolve
 from remanence.substrates.records import channels
 from remanence.substrates.records.conversation import (
     Question,
+    arranged,
     candidates,
     current_first,
     speaker_match,
     speaker_terms,
+    spread_out,
     take_apart,
     time_match,
     token_streams,
@@ -35,7 +37,7 @@ from tests.substrates.worlds import ANA, ANALYZER, EMBEDDER, MINUTE, START, say,
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 DAY = 24 * 3600 * 1_000_000
 PLAIN = Question(
-    terms=(), stops=(), speakers=(), about_user=False, asks_when=False, asks_present=False, spans=()
+    terms=(), stops=(), speakers=(), about_user=False, asks_when=False, asks_present=False, asks_several=False, spans=()
 )  # fmt: skip
 
 
@@ -170,23 +172,63 @@ def test_candidates(seed: int, pool: int, hide: bool) -> None:
     words = channels.lexical(index, channels.postings_of(index, asked, visible))
     meaning = channels.dense(index, EMBEDDER.embed(["fox dog"])[0], visible)
     everything = [row for row in range(80) if visible is None or visible[row]]
+    answers = np.zeros(81, np.float32)
+    answers[[5, 41]] = 0.5
     for whole in (80, 1000):
-        assert candidates(index, words, meaning, visible, whole=whole, pool=pool).tolist() == everything
+        assert candidates(index, words, meaning, answers, visible, whole=whole, pool=pool).tolist() == everything
     matching = sorted((row for row in range(80) if words[row] > 0), key=lambda row: (-words[row], row))[:pool]
     nearest = sorted(range(80), key=lambda row: (-meaning[row], row))[:pool]
     expected = set(matching) | set(nearest)
     for row in list(expected):
         expected |= {int(near[0]) for near in index.neighbours(np.array([row])).values() if near[0] >= 0}
-    found = candidates(index, words, meaning, visible, whole=79, pool=pool)
+    expected |= {5, 41}
+    found = candidates(index, words, meaning, answers, visible, whole=79, pool=pool)
     assert found.tolist() == sorted(expected & set(everything))
 
 
 def test_candidates_without_a_single_match() -> None:
     index, _ = crowd(0)
     nothing = np.zeros(81, np.float32)
-    assert len(candidates(index, nothing, nothing, None, whole=0, pool=0)) == 0
+    assert len(candidates(index, nothing, nothing, nothing, None, whole=0, pool=0)) == 0
     # Where nothing is nearer than anything else the first rows are looked at.
-    assert 5 <= len(candidates(index, nothing, nothing, None, whole=0, pool=5)) <= 25
+    assert 5 <= len(candidates(index, nothing, nothing, nothing, None, whole=0, pool=5)) <= 25
+
+
+def test_spreading_out_by_hand() -> None:
+    sessions = np.array([1, 1, 1, 2, 3], np.int32)
+    # 5.0; then 4.9 - .25 = 4.65 against 4.7 of another session; then 4.65; then 4.6 - .5 = 4.1 against 4.2.
+    assert spread_out(sessions, np.array([5.0, 4.9, 4.6, 4.7, 4.2])) == [0, 3, 1, 4, 2]
+    assert spread_out(sessions, np.array([5.0, 4.0, 3.0, 2.0, 1.0])) == [0, 1, 2, 3, 4], "a clear lead is kept"
+    assert spread_out(np.zeros(4, np.int32), np.array([4.0, 4.0, 3.9, 3.9])) == [0, 1, 2, 3], "one session: as it was"
+    assert spread_out(np.zeros(0, np.int32), np.zeros(0)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "several"),
+    [
+        ("How many weddings have I been to?", True),
+        ("In which order did I visit the museums?", True),
+        ("How many days passed between the race and the concert?", True),
+        ("Which books has Ana read?", True),
+        ("Which trip came first, Rome or Oslo?", True),
+        ("Where does Ana live?", False),
+        ("What is her job?", False),
+        ("When did Bo go to Oslo?", False),
+        ("What did I say about the boat?", False),
+    ],
+)
+def test_questions_whose_answer_has_to_be_put_together(text: str, several: bool) -> None:
+    assert take_apart(text, talk(*HOUSE), ANALYZER, NOW).asks_several is several
+
+
+def test_only_what_has_to_be_put_together_is_spread() -> None:
+    index = talk(("Ana", "user", "red"), ("Ana", "user", "blue"), ("Ana", "user", "green"))
+    rows, logits = np.arange(3), np.array([2.0, 1.9, 1.8])
+    assert arranged(index, rows, logits, PLAIN) == [0, 1, 2]
+    assert sorted(arranged(index, rows, logits, replace(PLAIN, asks_several=True))) == [0, 1, 2]
+    many = np.repeat(rows, 60)[:120]
+    falling = np.linspace(5, 4, 120)
+    assert sorted(arranged(index, many, falling, replace(PLAIN, asks_several=True))) == list(range(120))
 
 
 @pytest.mark.parametrize(

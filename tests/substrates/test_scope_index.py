@@ -49,6 +49,22 @@ def test_following_the_journal_equals_loading_anew(open_store: OpenStore, seed: 
         assert len(index) > 3, scope
 
 
+@pytest.mark.parametrize("seed", range(30, 34))
+def test_what_was_derived_has_an_index_of_its_own(open_store: OpenStore, seed: int) -> None:
+    store = open_store()
+    world = World(store, seed)
+    said, worked_out = index_of(store), index_of(store, derived=True)
+    for _ in range(60):
+        world.step()
+        for index in (said, worked_out):
+            index.refresh()
+    check(said, store, world.views())
+    check(worked_out, store, world.views())
+    assert len(said) > len(worked_out) > 0
+    assert not set(said.ids) & set(worked_out.ids)
+    assert content(worked_out, world.views()[:1]).keys() == content(said, [LATER]).keys()
+
+
 @pytest.mark.parametrize("seed", range(20, 24))
 def test_appending_equals_loading_anew(open_store: OpenStore, seed: int) -> None:
     # Without revisions more can be brought forward from what was known before, and is asked for at every step.

@@ -60,6 +60,8 @@ def test_everything_about_a_record_survives() -> None:
             sources=(Source(other, 0, 4),),
             meta={"a": [1, None, {"b": "c"}]},
             state="archived",
+            origin="derived:facts",
+            trust=0.25,
         ),
     )
     before, after = found(store), found(moved(store))

@@ -125,7 +125,7 @@ class World:
         versions = history(store, id, scope)
         is_open = versions[-1].closed_at is None
         if roll < 0.75 and is_open and self.revise:
-            return Revise(id, self.draft(scope, kind=versions[-1].kind))
+            return Revise(id, self.draft(scope, kind=versions[-1].kind, origin=versions[-1].origin or "user"))
         if roll < 0.83 and is_open:
             return Close(id, rng.choice([None, None, self.moment, self.moment + 2000 * MINUTE]))
         if 0.83 <= roll < 0.88 and self.revise:
@@ -138,7 +138,7 @@ class World:
         words = self.rng.choices(WORDS, k=self.rng.randint(1, 7))
         return " ".join(words) + self.rng.choice(["", "", ".", "?"])
 
-    def draft(self, scope: Scope, kind: str | None = None) -> Draft:
+    def draft(self, scope: Scope, kind: str | None = None, origin: str | None = None) -> Draft:
         rng = self.rng
         self.moment += rng.choice([1, 2, 5, 30, 59, 60, 61, 200, -90]) * MINUTE
         run = rng.choice([None, None, "r1", "r2"])
@@ -158,6 +158,9 @@ class World:
             valid_to=end if rng.random() < 0.15 else None,
             speaker=rng.choice([None, "Ana", "Bob Lee", "Ana"]),
             role=rng.choice([None, "user", "assistant"]),
+            origin=origin or rng.choice([None, None, None, None, "user", "derived:facts"]),
+            trust=rng.choice([1.0, 1.0, 1.0, 0.5, 1.0, 0.0]),
+            state=rng.choice(["generated", "generated", "generated", "activated", "archived"]),
             sources=tuple(Source(id, 0, 1) for id in sources),
         )
 
@@ -182,7 +185,11 @@ def history(store: RecordStore, id: str, scope: Scope = ANA) -> tuple[Record, ..
     return found
 
 
-def rows(store: RecordStore, scope: Scope = ANA) -> list[tuple[str, int]]:
-    """Every version in the scope, in the order in which they were written."""
+def rows(store: RecordStore, scope: Scope = ANA, derived: bool | None = None) -> list[tuple[str, int]]:
+    """Every version in the scope, in the order in which they were written; only what was derived, or only what not."""
     columns = store.batch([Scan()], scope=scope).results[0]
-    return list(zip(columns.ids, columns.versions.tolist(), strict=True))
+    return [
+        (id, version)
+        for id, version, origin in zip(columns.ids, columns.versions.tolist(), columns.origins, strict=True)
+        if derived is None or derived == (origin is not None and origin.startswith("derived:"))
+    ]

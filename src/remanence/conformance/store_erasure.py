@@ -139,6 +139,37 @@ def lineage_is_kept_by_version(stage: Stage) -> None:
     same(one(store, Restore(fact, 3)).version, 5, "version numbers are not reused")
 
 
+@rule("S73")
+def what_was_derived_goes_as_a_whole(stage: Stage) -> None:
+    """What a worker derived goes with any of its sources, all versions and all that was derived from it, and the
+    receipt says from which of the others it can be made again. A version that somebody wrote by hand stays."""
+    store = stage.store()
+    a, b, c = (put(store, name) for name in "abc")
+    span, made = (0, 1), "derived:facts"
+    fact = put(store, "of a", sources=(Source(a, *span),), origin=made)
+    one(store, Revise(fact, Draft("of b", sources=(Source(b, *span),), origin=made)))
+    both = put(store, "of b and c", sources=(Source(b, *span), Source(c, *span)), origin=made)
+    summary = put(store, "of both and the fact", sources=(Source(both, *span), Source(fact, *span)), origin=made)
+    edited = put(store, "of a and c", sources=(Source(a, *span), Source(c, *span)), terms=("oslo",), origin=made)
+    one(store, Revise(edited, Draft("by hand", sources=(Source(b, *span),), origin="user")))
+    own = put(
+        store, "a conclusion", sources=(Source(a, *span), Source(summary, *span), Source(c, *span)), origin="user"
+    )
+    receipt = one(store, Erase((a,)))
+    same(receipt.derived, tuple(sorted((fact, summary))), "derived records that went")
+    same(receipt.kept, tuple(sorted((edited, own))), "records that lost a source or a version")
+    same(receipt.again, tuple(sorted((b, c))), "what they can be made from again")
+    same([version.text for version in one(store, History(edited))], ["by hand"], "a derived record edited by hand")
+    same(one(store, History(own))[0].sources, (Source(c, *span),), "sources of what somebody concluded")
+    same({record.text for record in one(store, Find(NOW))}, {"b", "c", "of b and c", "by hand", "a conclusion"}, "left")
+    expect("of a" not in repr(_all(store)), "a derived wording survived one of its sources")
+    same((one(store, Lookup(("oslo",))), one(store, Receipts())), ((None,), (receipt,)), "words and receipts")
+    receipt = one(store, Erase((c,)))
+    gone = (receipt.derived, receipt.kept, receipt.again)
+    same(gone, (tuple(sorted((both, own))), (), (b,)), "after the next source")
+    same(one(store, Erase((b,))).again, (), "what is left to derive from when nothing derived went")
+
+
 @rule("S64")
 def lineage_crosses_scopes(stage: Stage) -> None:
     """Derived records in other scopes go, or lose the source, as well."""

@@ -6,13 +6,15 @@ import random
 from datetime import datetime, timedelta
 from typing import Any
 
+import numpy as np
+
 from remanence.conformance.rules import rule
 from remanence.conformance.stage import ANA, BOB, NOW, START, Stage, day, expect, one, put, refused, same
 from remanence.core.clock import SteppingClock, to_micros
-from remanence.core.errors import InvalidFilter, NotFound
+from remanence.core.errors import InvalidFilter, InvalidInput, NotFound
 from remanence.core.scope import Scope
 from remanence.substrates.records.filters import compile_filter
-from remanence.substrates.records.model import Draft, Edge, Record, Vector, View
+from remanence.substrates.records.model import Draft, Edge, Record, State, Vector, View
 from remanence.substrates.records.operations import (
     NEVER,
     Changes,
@@ -48,6 +50,8 @@ def views_follow_their_definition(stage: Stage) -> None:
         wanted = [shown[-1] for id in sorted(ids) if (shown := [v for v in versions[id] if view.shows(v)])]
         same(list(one(store, Find(view, limit=None))), wanted, f"Find under {view}")
         same(one(store, Count(view)), len(wanted), f"Count under {view}")
+        rest = [([v for v in versions[id] if view.shows(v)] or versions[id])[-1] for id in sorted(ids)]
+        same(list(one(store, Find(view, limit=None, closed=True))), rest, f"Find with what is over under {view}")
         by_id = {record.id: record for record in wanted}
         same(one(store, Get(tuple(ids), view)), tuple(by_id.get(id) for id in ids), f"Get under {view}")
 
@@ -294,6 +298,92 @@ def _live(store: RecordStore, rng: random.Random, ids: list[str]) -> None:
         one(store, Revise(id, draft))
     else:
         one(store, Close(id, _moment(rng)))
+
+
+@rule("S51")
+def find_what_is_over(stage: Stage) -> None:
+    """With closed, Find adds the newest version of each record that its view does not show, to filter like the rest."""
+    store = stage.store()
+    ended, deleted, revised, mended = (put(store, name) for name in ("ended", "deleted", "revised", "mended"))
+    coming = put(store, "coming", valid_from=day(400))
+    one(store, Close(ended, day(3)))
+    one(store, Close(deleted))
+    one(store, Revise(revised, Draft("revised again", kind="fact", valid_from=day(5), origin="derived:facts")))
+    one(store, Revise(mended, Draft("mended today", kind="fact", trust=0.5)))
+    put(store, "not seen", BOB)
+
+    def found(view: View = NOW, **options: Any) -> list[str]:
+        return [record.text for record in one(store, Find(view, closed=True, **options))]
+
+    now = ["ended", "deleted", "revised again", "mended today", "coming"]
+    same(found(), now, "of now")
+    same(found(newest_first=True), now[::-1], "newest first")
+    same(found(View(NOW.now, as_of=day(4))), ["ended", "deleted", "revised", "mended today", "coming"], "as of day 4")
+    same(found(View(NOW.now, as_of=day(-4))), now, "before all")
+    same(found(kinds=("turn",)), ["ended", "deleted", "coming"], "turns")
+    same(found(View(NOW.now, as_of=day(4)), kinds=("fact",)), ["mended today"], "facts as of day 4")
+    same(found(View(NOW.now, as_of=day(-4)), kinds=("fact",)), ["revised again", "mended today"], "facts before all")
+    same(found(where={"origin": "derived:facts"}), ["revised again"], "by origin")
+    same(found(where={"trust": {"lt": 1}}), ["mended today"], "by trust")
+    same(found(limit=2, after=ended), now[1:3], "a page")
+    same(found(limit=2, after=coming, newest_first=True), now[-2:-4:-1], "a page, newest first")
+    for number, version in ((ended, 1), (deleted, 1), (revised, 2)):
+        (record,) = one(store, Find(NOW, where={"id": number}, closed=True))
+        same(record, one(store, History(number))[version - 1], "a record as its history has it")
+    one(store, Close(revised, day(6)))
+    same(
+        found(View(NOW.now, as_of=day(7)), kinds=("turn",)), ["ended", "deleted", "coming"], "over, and of another kind"
+    )
+
+
+@rule("S53")
+def derived_or_not(stage: Stage) -> None:
+    """Find and Count leave out what is derived, or all else, by the version that is found, beside the other filters."""
+    store = stage.store()
+    origins = (None, "user", "derived:facts", "derived", "Derived:facts", "derived:\ud800", "\ud800", "xderived:facts")
+    ids = [put(store, str(number), origin=origin) for number, origin in enumerate(origins)]
+    made = {ids[2], ids[5]}
+    one(store, Revise(ids[1], Draft("1", origin="derived:facts", valid_from=day(5))))
+    over = put(store, "over", origin="derived:facts", kind="fact")
+    one(store, Close(over))
+    for view, derived in ((NOW, {*made, ids[1]}), (View(NOW.now, as_of=day(4)), made)):
+        for options, wanted in (
+            ({"derived": True}, derived),
+            ({"derived": False}, {*ids} - derived),
+            ({"derived": None}, {*ids}),
+        ):
+            found = {record.id for record in one(store, Find(view, limit=None, **options))}
+            same(found, wanted, f"{options} under {view}")
+            same(one(store, Count(view, **options)), len(wanted), f"count of {options} under {view}")
+    same([record.id for record in one(store, Find(NOW, closed=True, kinds=("fact",), derived=True))], [over], "over")
+    same(one(store, Find(NOW, closed=True, kinds=("fact",), derived=False)), (), "over and not derived")
+    same(one(store, Count(NOW, ("turn",), derived=True)), 3, "turns that are derived")
+    page = one(store, Find(NOW, derived=True, limit=1, after=ids[1]))
+    same([record.id for record in page], [ids[2]], "a page")
+    refused(store, [Find(NOW, derived="yes"), Count(NOW, derived=1)], InvalidInput, "derived")  # type: ignore[arg-type]
+
+
+@rule("S52")
+def columns_tell_what_is_put_away(stage: Stage) -> None:
+    """Scan gives the origin of each version, and whether its state or trust puts it away."""
+    store = stage.store()
+    id = put(store, "0", origin="user")
+    states: list[State] = ["generated", "activated", "merged", "archived", "expired", "frozen"]
+    for state in states:
+        one(store, Revise(id, Draft(state, state=state, origin=f"derived:{state}")))
+    put(store, "quarantined", trust=0, origin="tool", state="frozen")
+    put(store, "doubted", trust=1e-9)
+    columns = one(store, Scan())
+    same(columns.origins, ["user", *(f"derived:{state}" for state in states), "tool", None], "origins")
+    same((columns.hidden.dtype, columns.hidden.shape), (np.dtype(np.bool_), (9,)), "the column of what is put away")
+    hidden = [False, False, False, True, True, True, False, True, False]
+    same(columns.hidden.tolist(), hidden, "what is put away")
+    versions = [*one(store, History(id)), *one(store, Find(NOW, limit=None))[1:]]
+    same([version.hidden for version in versions], hidden, "the same of the records")
+    tail = one(store, Scan(after=columns.seq - 1))
+    same((tail.origins, tail.hidden.tolist()), ([None], [False]), "the tail")
+    none = one(store, Scan(after=columns.seq))
+    same((none.origins, none.hidden.dtype, none.hidden.shape), ([], np.dtype(np.bool_), (0,)), "nothing new")
 
 
 def _moment(rng: random.Random) -> datetime | None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from remanence.conformance import store_erasure, store_promises, store_reads, store_writes
+from remanence.conformance import store_erasure, store_jobs, store_promises, store_reads, store_writes
 from remanence.conformance.rules import Report, Rule, collect, run
 from remanence.conformance.stage import Reopen, Stage, StoreFactory
 
-STORE_RULES: tuple[Rule[Stage], ...] = collect(store_promises, store_writes, store_reads, store_erasure)
+STORE_RULES: tuple[Rule[Stage], ...] = collect(store_promises, store_writes, store_reads, store_erasure, store_jobs)
 
 
 def check_store(factory: StoreFactory, *, reopen: Reopen | None = None, only: Collection[str] | None = None) -> Report:

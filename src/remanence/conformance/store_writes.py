@@ -7,14 +7,18 @@ from datetime import UTC, datetime, timedelta, timezone
 
 from remanence.conformance.rules import rule
 from remanence.conformance.stage import ANA, NOW, START, Stage, day, expect, one, put, refused, same
+from remanence.core.clock import SteppingClock
 from remanence.core.errors import Conflict, EmbeddingSpaceMismatch, InvalidInput, NotFound
 from remanence.core.scope import Scope
 from remanence.substrates.records.model import Draft, Edge, Record, Source, Vector, View
 from remanence.substrates.records.operations import (
+    Adopt,
+    Changes,
     Close,
     Count,
     Edges,
     Embed,
+    Erase,
     Find,
     Get,
     History,
@@ -31,6 +35,7 @@ from remanence.substrates.records.operations import (
     Unlink,
 )
 from remanence.substrates.records.port import RecordStore
+from remanence.substrates.records.undo import undo
 
 NOWHERE = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
 
@@ -361,6 +366,112 @@ def reindex(stage: Stage) -> None:
     same(one(store, History(id))[2].terms, ("new", "haus", "new"), "terms of a version that was restored")
     one(store, Revise(id, Draft("last", terms=("last",))))
     expect(not one(store, Scan(after=position + 2)).erased, "a reader that knows the new terms was told to start over")
+
+
+@rule("S36")
+def origin_and_trust(stage: Stage) -> None:
+    """Where a record comes from and how far it is trusted are of each version, as given; state and trust hide it."""
+    store = stage.store()
+    plain = _newest(store, put(store, "x"))
+    same((plain.origin, plain.trust, plain.derived, plain.hidden), (None, 1.0, False, False), "what is left out")
+    id = put(store, "x", origin="tool", trust=0.25)
+    one(store, Revise(id, Draft("y", origin="derived:facts", trust=0)))
+    one(store, Revise(id, Draft("z", state="archived")))
+    one(store, Close(id))
+    one(store, Restore(id, 1))
+    one(store, Restore(id, 2))
+    versions = one(store, History(id))
+    wanted = [("tool", 0.25), ("derived:facts", 0.0), (None, 1.0), ("tool", 0.25), ("derived:facts", 0.0)]
+    same([(version.origin, version.trust) for version in versions], wanted, "origin and trust of the versions")
+    same([version.derived for version in versions], [False, True, False, False, True], "derived")
+    same([version.hidden for version in versions], [False, True, True, False, True], "hidden")
+    same(_newest(store, put(store, "x", origin="\ud800 é")).origin, "\ud800 é", "an odd origin")
+    wrong = [Draft("x", trust=number) for number in (-0.1, 1.1, float("nan"), True, "1", None)]  # type: ignore[arg-type]
+    refused(store, map(Put, [*wrong, Draft("x", origin=7)]), InvalidInput, "a draft")  # type: ignore[arg-type]
+
+
+@rule("S37")
+def adopt(stage: Stage) -> None:
+    """Adopt writes a record of another store with all its versions, both their times, and its counters; every view
+    shows it as it did there, and what is written here comes after it."""
+    there = stage.store(SteppingClock(day(-9), timedelta(hours=1)), seed=1)
+    source = put(there, "source")
+    vector = Vector("space", b"\x01\x02", 0.5)
+    meta = {"n": [1, {"x": None}]}
+    id = put(there, "one", sources=(Source(source, 0, 3),), meta=meta, terms=("one", "a"), vector=vector, trust=0.5,
+             origin="import:x", speaker="Ana", zone="Europe/Oslo", valid_from=day(-30))  # fmt: skip
+    one(there, Revise(id, Draft("two", sources=(Source(id, 0, 1),), state="archived", valid_from=day(-20))))
+    one(there, Close(id, day(-15)))
+    one(there, Touch((id,), day(-5), strength=2.0, utility=0.5))
+    one(there, Restore(id, 1))
+    histories = [one(there, History(name)) for name in (source, id)]
+    store = stage.store()
+    put(store, "of this store", terms=("a",))
+    before = store.position()
+    adoptions = [
+        Adopt(versions, tuple(v.terms for v in versions), tuple(vector if v.terms else None for v in versions))
+        for versions in reversed(histories)
+    ]
+    outcome = store.batch(adoptions, scope=ANA)
+    written, _ = outcome.results
+    newest = histories[1][-1]
+    same((written.id, written.version, written.recorded_at), (id, 3, newest.recorded_at), "the answer")
+    same([one(store, History(name)) for name in (source, id)], histories, "histories")
+    for as_of in (None, day(-25), day(-18), day(-12)):
+        for known_at in (None, *(version.recorded_at for version in histories[1]), histories[1][1].closed_at):
+            view = View(NOW.now, as_of, known_at)
+            got, wanted = (one(place, Get((source, id), view)) for place in (store, there))
+            same(got, wanted, f"seen under {view}")
+    entries = one(store, Changes(since=before))
+    listed = [(entry.op, entry.id, entry.version, dict(entry.detail)) for entry in entries]
+    wanted_entries = [("adopt", id, version, {"open": version == 3}) for version in (1, 2, 3)]
+    same(listed, [*wanted_entries, ("adopt", source, 1, {"open": True})], "journal")
+    columns = one(store, Scan(after=before, space="space"))
+    same((columns.ids, columns.versions.tolist()), ([id, id, id, source], [1, 2, 3, 1]), "versions in Scan")
+    same(columns.scales.tolist(), [0.5, 0.0, 0.5, 0.0], "vectors in Scan")
+    same([row[:2] for row in columns.closed], [(id, 1), (id, 2)], "closings in Scan")
+    same(one(store, Lookup(("a", "one"))), (1, 2), "vocabulary")
+    expect(put(store, "new") > max(id, source), "ids do not stay above those of adopted records")
+    refused(store, adoptions, Conflict, "a record that is there already")
+    undo(store, outcome.change or "", scope=ANA)
+    same(one(store, Get((id, source), NOW)), (None, None), "after undoing")
+    same(one(store, Restore(id, 3)).version, 4, "restored")
+    receipt = one(store, Erase((source,)))
+    same(receipt.kept, (id,), "erased with its words: the versions that rested on it")
+    same([version.version for version in one(store, History(id))], [2], "what is left")
+    refused(store, adoptions, Conflict, "a record that was erased")
+    refused(store, adoptions, InvalidInput, "a record of another scope", Scope(user_id="bob"))
+
+
+@rule("S38")
+def adopt_refuses_what_cannot_have_been(stage: Stage) -> None:
+    """Versions that contradict each other, that come from the future, or whose sources are not there are refused."""
+    there = stage.store(SteppingClock(day(-9)), seed=1)
+    source = put(there, "source")
+    id = put(there, "one", sources=(Source(source, 0, 3),))
+    one(there, Revise(id, Draft("two", sources=(Source(source, 0, 3),))))
+    first, second = one(there, History(id))
+    other = one(there, History(source))[0]
+    wrong: list[tuple[Record, ...]] = [
+        (), (second, first), (first, first), (first, other), (replace(first, version=0),),
+        (replace(first, closed_at=None), second), (replace(first, closed_at=None, ended_at=None), second),
+        (first, replace(second, recorded_at=first.recorded_at)), (first, replace(second, scope=Scope(run_id="r"))),
+        (replace(first, ended_at=first.valid_from - timedelta(days=1)),), (first, replace(second, hits=1)),
+        (replace(first, closed_at=first.recorded_at - timedelta(days=1)),), (replace(first, id="x"),),
+        (replace(first, text=""),), (replace(first, trust=2.0),), (replace(first, kind=""),),
+        (replace(first, meta={"x": float("nan")}),), (replace(first, strength=float("inf")),),
+        (replace(first, closed_at=day(1)),), (replace(second, recorded_at=day(1)),),
+        (replace(second, id="7" + second.id[1:]),), (replace(second, scope=Scope(user_id="bob")),),
+    ]  # fmt: skip
+    store = stage.store()
+    operations = [Adopt(versions, ((),) * len(versions), (None,) * len(versions)) for versions in wrong]
+    refused(store, operations, InvalidInput, "versions that cannot have been")
+    good = Adopt((first, second), ((), ()), (None, None))
+    refused(store, [replace(good, terms=()), replace(good, vectors=(None,))], InvalidInput, "terms or vectors missing")
+    refused(store, [good], NotFound, "a source that is not there")
+    same((store.position(), one(store, Count(NOW))), (0, 0), "the store after that")
+    store.batch([good, Adopt((other,), ((),), (None,))], scope=ANA)
+    same(one(store, History(id)), (first, second), "adopted with its source")
 
 
 _LATEST = datetime.max.replace(tzinfo=UTC)

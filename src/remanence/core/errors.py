@@ -16,6 +16,11 @@
     │   └── StoreClosed                     used after close()
     ├── EmbeddingError                      an embedder failed or returned something unusable
     │   └── EmbeddingSpaceMismatch          the store holds vectors of another model or dimension
+    ├── LLMError                            a language model was asked and did not serve
+    │   ├── LLMUnavailable                  not reached, too slow, overloaded or out of quota: ask again later
+    │   ├── LLMRejected                     the service refuses the request as it is: key, model or content
+    │   ├── LLMMalformed                    the answer is unusable, also after it was asked to repair it
+    │   └── BudgetExceeded                  the day's budget of calls or tokens is spent
     ├── ImportFormatError                   a file to import is not what it claims to be
     └── MissingExtra (also ImportError)     an optional dependency is not installed
 
@@ -23,6 +28,11 @@ Each message names the value at fault and what to do about it.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 class RemanenceError(Exception):
@@ -91,6 +101,32 @@ class EmbeddingError(RemanenceError):
 
 class EmbeddingSpaceMismatch(EmbeddingError):
     """The store holds vectors of another model or dimension; `remanence reembed` moves it over."""
+
+
+class LLMError(RemanenceError):
+    """A language model was asked and did not serve; what was stored and derived without it stays as it is."""
+
+
+class LLMUnavailable(LLMError):
+    """The model cannot be reached, is too slow, overloaded or out of quota; the same request may succeed later."""
+
+    retry_after: float | None = None
+    """Seconds that the service asks to wait; None if it did not say."""
+
+
+class LLMRejected(LLMError):
+    """The service refuses the request as it is: a wrong key, an unknown model, forbidden content."""
+
+
+class LLMMalformed(LLMError):
+    """The answer is not what was asked for, also after the model was told what is wrong with it."""
+
+
+class BudgetExceeded(LLMError):
+    """The day's budget of calls or tokens is spent; nothing was sent."""
+
+    until: datetime | None = None
+    """When the next day's budget begins."""
 
 
 class ImportFormatError(RemanenceError):

@@ -63,6 +63,12 @@ class UlidFactory:
         """A new id, greater than every id this factory gave before."""
         return self.many(1)[0]
 
+    def follow(self, id: str) -> None:
+        """Stay above an id that came from elsewhere."""
+        value = decode(id)
+        with self._lock:
+            self._last = max(self._last, value)
+
     def many(self, count: int) -> list[str]:
         """`count` new ids in increasing order, with one reading of the clock."""
         millis = max(0, to_micros(self._clock()) // 1000)

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from remanence.core.scope import Scope
+from remanence.kernels.claims.answers import NOTHING_KNOWN
 from remanence.kernels.fusion import Profile
-from remanence.mechanisms.records.recall import CHANNELS, Recall
+from remanence.mechanisms.records.recall import CHANNELS, SIGNS, Recall
 from remanence.substrates.records.conversation import take_apart
 from remanence.substrates.records.mechanism import Hit, Item
 from remanence.substrates.records.model import View
@@ -31,7 +32,7 @@ def only(**weights: float) -> dict[str, Profile]:
     """Profiles that look at nothing but the channels named."""
     values = np.array([weights.get(channel, 0.0) for channel in CHANNELS])
     alike = Profile(CHANNELS, values, 0.0)
-    return {"turn": alike, "document": alike, "answerable": Profile(("best", "second"), np.array([1.0, 0.0]), 0.0)}
+    return {"turn": alike, "document": alike, "answerable": Profile(SIGNS, np.array([1.0, 0, 0, 0]), 0.0)}
 
 
 def said(texts: Sequence[str], **options: Any) -> Recall:
@@ -89,8 +90,11 @@ def channel_values(
     space = recall.embedder.space
     index = recall.indexes.get(recall.scope, space.key, space.dim)
     vector = recall.embedder.embed([query], kind="query")[0]
-    parsed = take_apart(query, index, recall.analyzer, LATER)
-    rows, features = recall.features(index, parsed, vector, view or View(LATER), whole)
+    at = view or View(LATER)
+    parsed = take_apart(
+        query, index, recall.analyzer, LATER, recall.truth(query, at) if recall.truth else NOTHING_KNOWN
+    )
+    rows, features = recall.features(index, parsed, vector, at, whole)
     records = {record.id: record.text for record in found(recall, view)}
     assert len(set(records.values())) == len(records)
     return {

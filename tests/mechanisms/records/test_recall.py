@@ -16,12 +16,13 @@ from remanence.core.errors import InvalidInput, NotFound
 from remanence.core.scope import Scope
 from remanence.kernels.analyzer import Analyzer
 from remanence.kernels.bm25 import bm25_naive
+from remanence.kernels.claims.answers import Verdict
 from remanence.kernels.fusion import Profile, logistic
 from remanence.mechanisms.records import recall as module
-from remanence.mechanisms.records.recall import CHANNELS, Recall, learnt
+from remanence.mechanisms.records.recall import CHANNELS, SIGNS, Recall, learnt
 from remanence.substrates.embedding import HashEmbedder
 from remanence.substrates.records.mechanism import Hit, Item
-from remanence.substrates.records.model import Draft, View
+from remanence.substrates.records.model import Draft, Source, View
 from remanence.substrates.records.operations import (
     Put,
 )
@@ -90,6 +91,9 @@ def test_with_only_the_dense_channel_it_is_a_nearest_neighbour_search() -> None:
 def test_each_channel_can_decide_alone(channel: str) -> None:
     related = {"red": (("green", 0.9), ("blue", 0.5))}
     recall = talk(2, 40, profiles=only(**{channel: 1.0}), related=lambda term: related.get(term, ()))
+    told = [record.id for record in found(recall)]
+    known = Verdict(answers=((told[3], 0.9), (told[9], 0.4), ("unknown", 1.0)), outdated=((told[5], 0.8),))
+    recall.truth = lambda query, view: known
     query = "when did Ana see a red fox in Oslo on 1 June 2026?"
     values = channel_values(recall, query)
     assert len({line[channel] for line in values.values()}) > 1, "the channel tells rows apart"
@@ -444,12 +448,58 @@ def test_answerable_rises_with_the_best_hit() -> None:
 
 
 def test_answerable_by_hand() -> None:
-    both = Profile(("best", "second"), np.array([1.0, 2.0]), -0.5)
+    both = Profile(SIGNS, np.array([1.0, 2.0, 4.0, -3.0]), -0.5)
     recall = Recall(profiles={"answerable": both})
     hits = [Hit("a", "", 0.75), Hit("b", "", 0.5), Hit("c", "", 0.25)]
     assert recall.answerable(hits) == pytest.approx(logistic(math.log(3) - 0.5, 1, 0))
     assert recall.answerable(hits[1:]) == pytest.approx(logistic(-2 * math.log(3) - 0.5, 1, 0))
     assert recall.answerable(hits[:1]) == pytest.approx(logistic(3 * math.log(3) - 0.5, 1, 0))
+    known, unsaid = Verdict(answers=(("a", 1.0),), sure=0.5, understood=0.9), Verdict(understood=0.8)
+    assert recall.answerable(hits, known) == pytest.approx(logistic(math.log(3) - 0.5 + 2.0, 1, 0))
+    assert recall.answerable(hits, unsaid) == pytest.approx(logistic(math.log(3) - 0.5 - 2.4, 1, 0))
+
+
+def test_what_holds_the_answer_is_a_candidate_in_any_scope() -> None:
+    recall = talk(5, 60, profiles=only(fact=1.0))
+    told = [record.id for record in found(recall)]
+    recall.truth = lambda query, view: Verdict(answers=((told[17], 0.7),))
+    values = channel_values(recall, "unheard", whole=0)
+    assert max(line["fact"] for line in values.values()) == pytest.approx(0.7)
+    assert recall.read("unheard", 1, now=LATER)[0].id == told[17]
+
+
+def test_put_away_is_found_only_when_asked_for() -> None:
+    recall = said(["the red fox sleeps"])
+    (away,) = recall.derive([Draft("the red fox sings", state="archived")])
+    (doubted,) = recall.derive([Draft("the red fox jumps", trust=0)])
+    recall.store.batch([Put(away), Put(doubted)], scope=ANA)
+
+    def texts(**where: Any) -> list[str]:
+        return [hit.text for hit in recall.search("red fox", 5, view=View(LATER), where=where or None)]
+
+    assert texts() == ["the red fox sleeps"]
+    assert texts(state="archived") == ["the red fox sings"]
+    assert texts(trust={"lt": 0.5}) == ["the red fox jumps"]
+    assert len(texts(OR=[{"state": "archived"}, {"text": {"contains": "fox"}}])) == 3
+    assert texts(text={"contains": "fox"}) == ["the red fox sleeps"]
+
+
+def test_what_was_derived_is_found_by_its_kind() -> None:
+    recall = said(["Ana said the fox is red"])
+    (source,) = found(recall)
+    (fact,) = recall.derive(
+        [Draft("Ana's fox: red", kind="fact", origin="derived:facts", sources=(Source(source.id, 0, 9),))]
+    )
+    (own,) = recall.derive([Draft("a red fox is rare", kind="fact")])
+    recall.store.batch([Put(fact), Put(own)], scope=ANA)
+
+    def texts(kinds: tuple[str, ...] | None) -> set[str]:
+        return {hit.text for hit in recall.search("red fox", 5, view=View(LATER), kinds=kinds)}
+
+    assert texts(None) == {"Ana said the fox is red", "a red fox is rare"}
+    assert texts(("fact",)) == {"Ana's fox: red", "a red fox is rare"}
+    assert texts(("turn",)) == {"Ana said the fox is red"}
+    assert [len(recall.search("red fox", 1, view=View(LATER), kinds=("fact", "turn")))] == [1]
 
 
 def test_what_was_never_said_is_less_answerable() -> None:

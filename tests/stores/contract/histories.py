@@ -8,26 +8,34 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 
 from remanence.core.errors import RemanenceError
+from remanence.core.ids import decode, encode
 from remanence.core.scope import MAX_LENGTH, Scope
-from remanence.substrates.records.model import STATES, Draft, Edge, Source, Vector, View
+from remanence.substrates.records.model import STATES, Draft, Edge, Record, Source, Vector, View
 from remanence.substrates.records.operations import (
     NEVER,
+    Adopt,
     Changes,
     Close,
     Columns,
     Count,
+    Discard,
     Edges,
     Embed,
+    Enqueue,
     Erase,
     Find,
     Get,
     History,
+    Job,
+    Jobs,
+    Lease,
     Link,
     Lookup,
     Operation,
@@ -36,9 +44,12 @@ from remanence.substrates.records.operations import (
     Put,
     Receipts,
     Reindex,
+    Renew,
+    Requeue,
     Restore,
     Revise,
     Scan,
+    Settle,
     Spaces,
     Touch,
     Unlink,
@@ -65,6 +76,8 @@ TEXTS = (
 )
 TYPES = ("mentions", "supports", "a%", "é", "e\u0301")
 KINDS = ("turn", "fact", "note", "summary_2")
+WORKERS = ("w", "w2", "\ud800")
+JOB_KINDS = ("enrich", "sleep", "a%", "\udfff")
 SPACES = {"minilm:4": 4, "hash-0:2": 2}
 
 TWINS = (
@@ -100,6 +113,8 @@ class Life:
         self.open: dict[str, int] = {}
         self.edges: list[tuple[str, str, str]] = []
         self.changes: list[str] = []
+        self.jobs: list[Job] = []
+        self.lives: Sequence[tuple[Record, ...]] = ()
         self.seq = 0
         self.vectors_seq = 0
         twins = self.rng.choice(TWINS)
@@ -112,9 +127,10 @@ class Life:
     def go_to(self, store: RecordStore) -> Scope:
         """The scope of the next batch: half of the time the first, so that much happens there. See what is there."""
         scope = self.scopes[0] if self.rng.random() < 0.5 else self.rng.choice(self.scopes)
-        columns, edges = store.batch([Scan(), Edges()], scope=scope).results
+        columns, edges, self.jobs = store.batch([Scan(), Edges(), Jobs()], scope=scope).results
         self.edges = [edge[:3] for edge in edges]
         self.here = list(dict.fromkeys(columns.ids))
+        self.lives = store.batch([History(id) for id in self.here[-4:]], scope=scope).results
         rows = zip(columns.ids, columns.versions.tolist(), columns.closed_at.tolist(), strict=True)
         self.open = {id: version for id, version, closed_at in rows if closed_at == NEVER}
         return scope
@@ -134,13 +150,20 @@ class Life:
         makers: list[tuple[int, Callable[[Scope], Operation]]] = [
             (8, lambda scope: Put(self.draft(scope))), (5, self.revise), (2, self.close), (3, self.restore),
             (4, self.link), (1, self.unlink), (3, self.embed), (2, self.reindex), (2, self.touch), (1, self.erase),
-            (6, self.read),
+            (1, self.adopt), (6, self.read),
         ]  # fmt: skip
         if not self.here:
             return [Put(self.draft(scope)) for _ in range(self.rng.randrange(1, 4))]
         weights = [weight for weight, _ in makers]
         chosen = self.rng.choices([make for _, make in makers], weights, k=self.rng.choice([1, 1, 1, 2, 3, 4]))
-        return [make(scope) for make in chosen]
+        operations = [make(scope) for make in chosen]
+        # Work rides along and takes the place of nothing.
+        held = any(job.state == "leased" for job in self.jobs)
+        while self.rng.random() < 0.5:
+            weights = [2, 2, 5, 1] if held else [40, 30, 1, 5]
+            (make,) = self.rng.choices([self.enqueue, self.lease, self.settle, self.tend], weights)
+            operations.insert(self.rng.randrange(len(operations) + 1), make(scope))
+        return operations
 
     def id(self, among: Collection[str] = ()) -> str:
         """Mostly an id that can be reached, sometimes one of another scope, or erased, or of no store."""
@@ -196,6 +219,8 @@ class Life:
             vector=self.maybe(self.vector, 0.4),
             state=rng.choice(STATES),  # type: ignore[arg-type]
             id=rng.choice([self.id(), NOBODY]) if rng.random() < 0.02 else None,
+            origin=self.maybe(lambda: rng.choice(["user", "derived:facts", "import:x", "\ud800"])),
+            trust=rng.choice([1, 1.0, 0, 0.0, 0.5]),
         )
 
     def terms(self) -> tuple[str, ...]:
@@ -212,7 +237,8 @@ class Life:
             {"meta.tag.deep": "x"}, {"event_at": {"lt": self.moment()}}, {"valid_from": {"gte": "2026-01-01"}},
             {"OR": [{"role": "user"}, {"NOT": [{"kind": {"in": ["turn", "note"]}}]}]}, {"version": {"gt": 1}},
             {"state": {"$ne": "frozen"}}, {"user_id": self.scopes[0].user_id}, {"n": {"like": 1}},
-            {"recorded_at": {"gt": START}},
+            {"recorded_at": {"gt": START}}, {"origin": "*"}, {"trust": {"gt": 0.25}},
+            {"origin": {"in": ["user", "\ud800"]}}, {"NOT": 3}, {"$nor": []},
         ]  # fmt: skip
         return self.rng.choice(wheres)
 
@@ -232,6 +258,20 @@ class Life:
         known = self.rng.choice(self.edges) if self.edges and self.rng.random() < 0.4 else None
         source, target, type = known or (self.id(), self.id(), self.rng.choice(TYPES))
         return Edge(source, target, type, self.rng.choice([1.0, 0.5, 2, -0.25]))
+
+    def adopt(self, scope: Scope) -> Operation:
+        """One of the records that are there, once more under another id: a twin from another store."""
+        rng = self.rng
+        versions: tuple[Record, ...] = rng.choice(self.lives)
+        versions = versions[: rng.choice([1, 9, 9, 9])]
+        id = rng.choice([encode(decode(NOBODY) + rng.randrange(9)), versions[0].id, encode(rng.getrandbits(128))])
+        if rng.random() < 0.9:
+            id = encode(decode(NOBODY) + rng.getrandbits(60))
+        hits, last_hit = rng.choice([(0, None), (3, START), (2, None)])
+        strength = rng.choice([1, 2.5])
+        twins = [replace(one, id=id, hits=hits, last_hit=last_hit, strength=strength) for one in versions]
+        vectors = tuple(self.maybe(self.vector, 0.4) for _ in twins)
+        return Adopt(tuple(twins), tuple(self.terms() for _ in twins), vectors)
 
     def link(self, scope: Scope) -> Operation:
         return Link(self.edge())
@@ -254,10 +294,55 @@ class Life:
         ids = None if self.rng.random() < 0.15 else self.some_ids(3)
         return Erase(ids, self.rng.choice(["", "asked for", "\ud800"]))
 
+    def enqueue(self, scope: Scope) -> Operation:
+        rng = self.rng
+        return Enqueue(
+            rng.choice(JOB_KINDS),
+            self.payload(),
+            self.maybe(lambda: rng.choice(["k", "\ud800", f"about {self.id()}"])),
+            self.maybe(self.moment, 0.3),
+            rng.choice([None, *(inner for inner in self.scopes if scope.covers(inner) or rng.random() < 0.01)]),
+        )
+
+    def payload(self) -> dict[str, Any]:
+        payloads: list[dict[str, Any]] = [
+            {}, {}, {"id": self.id()}, {"ids": [self.id(), self.id(), 1]}, {self.id(): 1, "n": 2.5, "\ud800": None},
+            {"deep": {"ids": [[self.id()], {"x": self.id(), "y": f"re {self.id()}"}], "s": "s"}},
+        ]  # fmt: skip
+        return self.rng.choice(payloads)
+
+    def lease(self, scope: Scope) -> Operation:
+        rng = self.rng
+        kinds = rng.choice([None, None, JOB_KINDS[:2], JOB_KINDS[2:], ()])
+        seconds = rng.choice([1e-6, 86400.0, 3e5, 3e6, 3e6, 3e7])
+        return Lease(rng.choice(WORKERS), kinds, rng.choice([0, 1, 1, 2, 9]), seconds)
+
+    def job(self) -> tuple[str, str]:
+        """A job and the worker that holds it, mostly."""
+        held = [job for job in self.jobs if job.state == "leased"]
+        if self.jobs and self.rng.random() < 0.9:
+            job = self.rng.choice(held or self.jobs)
+            return job.id, job.worker if job.worker and self.rng.random() < 0.9 else self.rng.choice(WORKERS)
+        return self.id(), self.rng.choice(WORKERS)
+
+    def settle(self, scope: Scope) -> Operation:
+        rng = self.rng
+        id, worker = self.job()
+        outcomes: list[Any] = ["done", "retry", "retry", "dead", "dead"]
+        outcome, error = rng.choice(outcomes), rng.choice(["", "boom", "\ud800" * 3, "e" * 5000])
+        return Settle(id, worker, outcome, error, self.maybe(self.moment), self.maybe(self.payload, 0.3))
+
+    def tend(self, scope: Scope) -> Operation:
+        id, worker = self.job()
+        ids = (id, *self.some_ids(2), self.job()[0])
+        tending: list[Operation] = [Renew(worker, ids, 7200), Requeue(self.maybe(lambda: ids)), Discard(ids)]
+        return self.rng.choice(tending)
+
     def read(self, scope: Scope) -> Operation:
         rng = self.rng
         kinds = rng.choice([None, ("fact",), ("turn", "note")])
         change = self.maybe(lambda: rng.choice([*self.changes, NOBODY]), 0.3)
+        states: list[Any] = [None, ("waiting",), ("leased", "dead"), ()]
         narrowed: list[Operation] = [
             Find(
                 self.view(),
@@ -266,6 +351,15 @@ class Life:
                 rng.choice([None, 0, 1, 3]),
                 self.maybe(self.id, 0.3),
                 rng.random() < 0.5,
+                rng.random() < 0.5,
+                rng.choice([None, True, False]),
+            ),
+            Count(self.view(), kinds, rng.choice([True, False])),
+            Jobs(
+                rng.choice(states),
+                rng.choice([None, JOB_KINDS[1:], ()]),
+                rng.choice([0, 1, 100]),
+                self.maybe(lambda: self.job()[0]),
             ),
             Scan(rng.randrange(self.seq + 1), rng.choice([None, *SPACES]), rng.randrange(self.vectors_seq + 1)),
             Changes(rng.randrange(self.seq + 1), change, self.maybe(self.id, 0.3), rng.choice([None, 2])),
@@ -280,7 +374,8 @@ class Life:
         return [
             Get((*ids, NOBODY), view), Find(view, limit=None), Find(View(START), limit=None), Count(view), Edges(),
             Changes(), Scan(0, "minilm:4"), Scan(self.seq, "hash-0:2", self.vectors_seq), Lookup((*WORDS, "nowhere")),
-            Pending("minilm:4"), Pending("hash-0:2", 2), Spaces(), Receipts(), History(self.id()),
+            Pending("minilm:4"), Pending("hash-0:2", 2), Spaces(), Receipts(), History(self.id()), Jobs(),
+            Jobs(limit=0), Find(view, closed=True, limit=None),
         ]  # fmt: skip
 
 
@@ -321,8 +416,8 @@ def agreed(stores: Sequence[RecordStore], act: Callable[[RecordStore], Outcome],
     answers = [attempt(store, act) for store in stores]
     for answer in answers[1:]:
         assert comparable(answer) == comparable(answers[0]), what
-    positions = [store.position() for store in stores]
-    assert len(set(positions)) == 1, f"{what}: positions {positions}"
+    positions = [(store.position(), *store.due(), *store.due(1), *store.due(kinds=JOB_KINDS[:2])) for store in stores]
+    assert len(set(positions)) == 1, f"{what}: positions and scopes with jobs that are due {positions}"
     return answers[0]
 
 

@@ -185,6 +185,8 @@ def test_an_older_layout_is_brought_up_step_by_step(tmp_path: Path, monkeypatch:
     path = tmp_path / "r.db"
     filled(path, 3)
 
+    now = schema.VERSION
+
     def second(connection: sqlite3.Connection) -> None:
         connection.execute("CREATE TABLE added(x)")
 
@@ -194,17 +196,17 @@ def test_an_older_layout_is_brought_up_step_by_step(tmp_path: Path, monkeypatch:
             raise sqlite3.OperationalError("the third step failed")
 
     monkeypatch.setattr(schema, "STEPS", (*schema.STEPS, second, third))
-    monkeypatch.setattr(schema, "VERSION", 3)
+    monkeypatch.setattr(schema, "VERSION", now + 2)
     fail = True
     with pytest.raises(StoreError, match="third step failed"):
         everything(fresh(path))
     connection = sqlite3.connect(path)
-    assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+    assert connection.execute("PRAGMA user_version").fetchone() == (now,)
     assert connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'added'").fetchone() == (0,)
     fail = False
     assert len(everything(fresh(path))) == 3
     assert connection.execute("SELECT x FROM added").fetchall() == [(3,)]
-    assert connection.execute("PRAGMA user_version").fetchone() == (3,)
+    assert connection.execute("PRAGMA user_version").fetchone() == (now + 2,)
     connection.close()
 
 

@@ -14,7 +14,7 @@ from remanence.core.errors import InvalidInput, StoreError
 from remanence.stores.sqlite import SqliteStore, residue, schema
 from remanence.stores.sqlite import connection as connections
 from remanence.substrates.records.model import Draft, Edge, Source, Vector
-from remanence.substrates.records.operations import Close, Erase, Link, Reindex, Revise, Scan, Touch
+from remanence.substrates.records.operations import Close, Enqueue, Erase, Lease, Link, Reindex, Revise, Scan, Touch
 from tests.stores.sqlite.support import ANA, BOB, LATER, add, ask, everything, files, fresh
 
 
@@ -27,6 +27,7 @@ def store(tmp_path: Path) -> SqliteStore:
     store.batch([Revise(b, Draft("b2")), Link(Edge(a, b, "near")), Touch((a,), LATER.now)], scope=ANA)
     store.batch([Close(d), Erase((c,)), Reindex(d, 1, ("u",))], scope=ANA)
     add(store, "e", scope=BOB)
+    store.batch([Enqueue("x", {"n": 1}), Enqueue("y"), Lease("w", ("x",))], scope=ANA)
     assert store.check() == []
     return store
 
@@ -61,6 +62,12 @@ BROKEN = {
     "UPDATE lineage SET seq = 99": "has a loose end",
     "UPDATE receipt_ids SET id = (SELECT id FROM versions LIMIT 1) WHERE part = 'asked'": "a receipt says",
     "UPDATE changes SET at = 0 WHERE first = (SELECT max(first) FROM changes)": "is dated before",
+    "UPDATE jobs SET sid = 99": "job .* lies in no known scope",
+    "UPDATE jobs SET ready = NULL WHERE state = 'waiting'": "waiting by halves",
+    "UPDATE jobs SET ready = due WHERE state = 'leased'": "leased by halves",
+    "UPDATE jobs SET state = 'dead'": "dead by halves",
+    "UPDATE jobs SET worker = NULL": "leased by halves",
+    "UPDATE jobs SET state = 'gone', ready = NULL": "gone by halves",
     "DELETE FROM vocab WHERE term = 'u'": "not all in the vocabulary",
     "UPDATE versions SET terms = x'010203' WHERE version = 2": "not all in the vocabulary",
 }

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from remanence.core.errors import StoreError
 from remanence.stores.sqlite import verify
 from remanence.stores.sqlite.verify import Needles, find_naive, forms, fragments, verify_erasure
-from remanence.substrates.records.operations import Erase
-from tests.stores.sqlite.support import BOB, add, ask, files, fresh
+from remanence.substrates.records.model import Draft
+from remanence.substrates.records.operations import Erase, Put
+from tests.stores.sqlite.support import ANA, BOB, add, ask, files, fresh
 
 LETTERS = st.binary(max_size=40).map(lambda data: bytes(97 + byte % 2 for byte in data))
 
@@ -133,6 +134,18 @@ def test_an_id_left_in_any_table_is_found(tmp_path: Path, statement: str, place:
     assert {(finding.kind, finding.what, finding.place) for finding in report.findings} == {("id", gone, place)}
     assert not verify_erasure(path, [gone]).clean
     assert verify_erasure(path, ["0" * 26]).clean
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_the_mark_of_the_highest_id_is_no_finding(tmp_path: Path, place: int) -> None:
+    path = tmp_path / "r.db"
+    store = fresh(path)
+    ids = add(store, "x", "y", "z")
+    assert verify_erasure(path, ask(store, Erase((ids[place],)))).clean
+    new, receipt = store.batch([Put(Draft("w")), Erase(None)], scope=ANA).results
+    assert new.id in receipt.ids
+    assert verify_erasure(path, receipt).clean
+    assert add(store, "v")[0] > new.id
 
 
 def test_looking_changes_nothing_and_needs_a_store(tmp_path: Path) -> None:

@@ -17,10 +17,12 @@ from remanence.substrates.records.operations import (
     Count,
     Edges,
     Embed,
+    Enqueue,
     Erase,
     Find,
     Get,
     History,
+    Lease,
     Link,
     Lookup,
     Operation,
@@ -30,6 +32,7 @@ from remanence.substrates.records.operations import (
     Restore,
     Revise,
     Scan,
+    Settle,
     Spaces,
     Touch,
     Unlink,
@@ -116,6 +119,14 @@ def wrong(**fields: Any) -> Put:
         (Lookup("word"), InvalidInput, "terms 'word' must be a tuple"),  # type: ignore[arg-type]
         (Pending(7), InvalidInput, "space 7 must be a string"),  # type: ignore[arg-type]
         (Scan(space=7), InvalidInput, "space 7 must be a string"),  # type: ignore[arg-type]
+        (wrong(trust=2), InvalidInput, "trust 2 must be a number from 0 (quarantine) to 1"),
+        (wrong(origin=3), InvalidInput, "origin must be a string, not int 3"),
+        (Enqueue(""), InvalidInput, "kind of a job '' must be"),
+        (Enqueue("x", {"x": object()}), InvalidInput, "the payload of a job cannot be kept as JSON"),
+        (Enqueue("x", {"x": "y" * 70_000}), InvalidInput, "the payload of a job takes 70,008 bytes of JSON"),
+        (Enqueue("x", scope=Scope(user_id="bob")), InvalidInput, "the job's scope (user_id='bob') is not covered"),
+        (Lease("w", seconds=0), InvalidInput, "seconds 0 must be above 0 and at most 31622400, a year"),
+        (Settle("x", "w", "gone"), InvalidInput, "outcome 'gone' is none of done, retry, dead"),  # type: ignore[arg-type]
         ("Scan", InvalidInput, "'Scan' is no operation; use one of Put, Revise"),
     ],
 )
@@ -142,12 +153,16 @@ def test_metadata_comes_back_as_canonical_json_beside_its_operation() -> None:
         Get((), View(NOON, datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))),
     ]
     assert check_batch(operations, scope=ANA) == ['{"a":[true,null],"b":1}', "", "{}", ""]
+    work: list[Operation] = [
+        Enqueue("x"), Enqueue("x", {"b": 1, "a": 2}), Settle("x", "w"), Settle("x", "w", payload={}), Lease("w"),
+    ]  # fmt: skip
+    assert check_batch(work, scope=ANA) == ["{}", '{"a":2,"b":1}', "", "{}", ""]
 
 
 def test_which_batches_write() -> None:
     assert not writes([])
     assert not writes([Get((), VIEW), Scan(), Spaces()])
-    for operation in (Embed("a", 1, Vector("s", b"x", 1.0)), Touch((), NOON), Erase(()), wrong()):
+    for operation in (Embed("a", 1, Vector("s", b"x", 1.0)), Touch((), NOON), Erase(()), wrong(), Lease("w")):
         assert writes([Spaces(), operation])
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from typing import Any
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from remanence.core.clock import parse_time
 from remanence.core.errors import InvalidFilter, InvalidTime
 from remanence.core.scope import Scope
-from remanence.substrates.records.filters import MAX_DEPTH, compile_filter, split_scope
+from remanence.substrates.records.filters import MAX_DEPTH, compile_filter, mentions, split_scope
 from remanence.substrates.records.model import Record
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -260,6 +260,40 @@ def test_a_filter_keeps_nothing_of_the_callers() -> None:
 )  # fmt: skip
 def test_split_scope(filters: dict[str, Any], ids: dict[str, Any], rest: dict[str, Any]) -> None:
     assert split_scope(filters) == (ids, rest)
+
+
+@pytest.mark.parametrize(
+    ("where", "names", "said"),
+    [
+        ({}, {"state"}, False), ({"state": "archived"}, {"state"}, True), ({"state": "*"}, ("trust", "state"), True),
+        ({"trust": {"lte": 0}}, {"state"}, False), ({"meta.state": "x"}, {"state"}, False),
+        ({"metadata.trust": 1}, {"trust"}, False), ({"NOT": [{"OR": [{}, {"trust": 1}]}]}, {"trust"}, True),
+        ({"$not": {"$or": {"$and": [{"state": 1}]}}}, {"state"}, True),
+        ({"AND": [{"kind": "state"}]}, {"state"}, False),
+        ({"session_id": "r"}, {"run_id"}, True), ({"memory": "x"}, {"text"}, True), ({"state": 1}, (), False),
+        ({"AND": ["state", {"x": {"state": 1}}]}, {"state"}, False),
+    ],
+)  # fmt: skip
+def test_mentions(where: dict[str, Any], names: Collection[str], said: bool) -> None:
+    assert mentions(where, names) is said
+    assert mentions({"kind": "fact", "OR": [{"AND": [where]}]}, names) is said
+
+
+def test_mentions_refuses_what_is_no_filter_or_too_deep() -> None:
+    with pytest.raises(InvalidFilter, match="must be a mapping, not str"):
+        mentions("state", {"state"})  # type: ignore[arg-type]
+    deep: dict[str, Any] = {"kind": "fact"}
+    for _ in range(40):
+        deep = {"AND": [deep]}
+    with pytest.raises(InvalidFilter, match="nested more than"):
+        mentions(deep, {"state"})
+
+
+def test_origin_and_trust_are_fields() -> None:
+    subject = record(origin="derived:facts", trust=0.5, meta={"origin": "elsewhere", "trust": "none"})
+    for where in ({"origin": "derived:facts"}, {"trust": {"gt": 0, "lte": 0.5}}, {"meta.origin": "elsewhere"}):
+        assert compile_filter(where)(subject)
+    assert not compile_filter({"trust": "none"})(subject)
 
 
 def test_split_scope_refuses_what_is_no_filter() -> None:

@@ -16,8 +16,10 @@ from remanence.substrates.records.operations import (
     Changes,
     Close,
     Edges,
+    Enqueue,
     Erase,
     Find,
+    Jobs,
     JournalEntry,
     JournalOp,
     Link,
@@ -25,6 +27,7 @@ from remanence.substrates.records.operations import (
     Put,
     Restore,
     Revise,
+    Settle,
     Unlink,
 )
 from remanence.substrates.records.reference import MemoryStore
@@ -201,3 +204,16 @@ def test_a_whole_life_can_be_undone_step_by_step(seed: int) -> None:
     for before, change in reversed(done):
         undo(store, change, scope=ANA)
         assert seen() == before
+
+
+def test_work_that_follows_stands_or_falls_with_the_undoing() -> None:
+    store = MemoryStore()
+    outcome = store.batch([Put(Draft("x"))], scope=ANA)
+    undone = undo(store, outcome.change or "", scope=ANA, also=[Enqueue("enrich"), Enqueue("sleep")])
+    jobs = store.batch([Jobs()], scope=ANA).results[0]
+    assert [(job.kind, job.change) for job in jobs] == [("enrich", undone.change), ("sleep", undone.change)]
+    assert [type(result).__name__ for result in undone.results] == ["Written", "str", "str"]
+    store.batch([Put(Draft("y"))], scope=ANA)
+    with pytest.raises(Conflict):
+        undo(store, undone.change or "", scope=ANA, also=[Settle(jobs[0].id, "nobody")])
+    assert store.batch([Jobs()], scope=ANA).results[0] == jobs

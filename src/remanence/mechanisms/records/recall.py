@@ -9,9 +9,8 @@ and ship as numbers (`recall_weights.json`); `docs/design/recall.md` says what e
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -25,15 +24,16 @@ from remanence.core.clock import EPOCH
 from remanence.core.errors import InvalidInput
 from remanence.core.scope import Scope
 from remanence.kernels.analyzer import Analyzer
+from remanence.kernels.claims.answers import NOTHING_KNOWN, Verdict
 from remanence.kernels.dense import top
-from remanence.kernels.fusion import USUAL_ROWS, Profile, logistic, read_profiles
-from remanence.kernels.quantize import quantize
+from remanence.kernels.fusion import USUAL_ROWS, Profile, logistic, logit_of, read_profiles
 from remanence.substrates.embedding import Embedder, HashEmbedder
 from remanence.substrates.records import channels, conversation, snapshot
 from remanence.substrates.records.channels import Floats, Rows
-from remanence.substrates.records.filters import compile_filter
+from remanence.substrates.records.deriving import Deriver
+from remanence.substrates.records.filters import compile_filter, mentions
 from remanence.substrates.records.mechanism import Hit, Item
-from remanence.substrates.records.model import Draft, Vector, View
+from remanence.substrates.records.model import DERIVED_KINDS, Draft, View
 from remanence.substrates.records.operations import Close, Get, Put, Revise
 from remanence.substrates.records.port import RecordStore
 from remanence.substrates.records.reference import MemoryStore
@@ -51,8 +51,11 @@ CARD = Card(
 CHANNELS = (
     "lexical", "lexical_window", "lexical_session", "lexical_stop", "related", "bridge", "dense", "dense_window",
     "dense_prev", "dense_next", "speaker", "speaker_dense", "asks", "prev_asks", "when_dated", "length", "time",
-    "recency",
+    "recency", "fact", "outdated",
 )  # fmt: skip
+
+SIGNS = ("best", "second", "known", "unsaid")
+"""What tells if anything answers: the two best logits, how surely the facts do, and that they should and do not."""
 
 ALL_ROWS = 2000
 """Scopes up to this size are scored whole."""
@@ -63,20 +66,22 @@ SEEDS = 4
 _FILTER_BLOCK, _SPARE = 32, 4
 
 Related = Callable[[str], Sequence[tuple[str, float]]]
+Truth = Callable[[str, View], Verdict]
 
 
 @lru_cache(maxsize=1)
 def learnt() -> dict[str, Profile]:
-    """The weights that ship: profiles "turn" and "document", and "answerable" over the two best logits."""
-    order = {"turn": CHANNELS, "document": CHANNELS, "answerable": ("best", "second")}
+    """The weights that ship: profiles "turn" and "document", and "answerable"."""
+    order = {"turn": CHANNELS, "document": CHANNELS, "answerable": SIGNS}
     return read_profiles(Path(__file__).with_name("recall_weights.json"), order)
 
 
-class Recall:
+class Recall(Deriver):
     """The engine over one scope of a record store. Cheap to make; the scope's index lives in `indexes`.
 
-    `related` gives related words (see `kernels.related`), None switches that channel off; `profiles` replaces the
-    ones that ship.
+    `related` gives related words (see `kernels.related`); `truth` says of a question which turns hold the answer by the
+    facts that are known, and which speak of the same and hold no longer. None switches these channels off. `profiles`
+    replaces the weights that ship.
     """
 
     card: ClassVar[Card] = CARD
@@ -90,6 +95,7 @@ class Recall:
         analyzer: Analyzer | None = None,
         indexes: IndexCache | None = None,
         related: Related | None = None,
+        truth: Truth | None = None,
         profiles: Mapping[str, Profile] | None = None,
     ) -> None:
         self.store = MemoryStore() if store is None else store
@@ -98,31 +104,9 @@ class Recall:
         self.analyzer = Analyzer() if analyzer is None else analyzer
         self.indexes = IndexCache(self.store) if indexes is None else indexes
         self.related = related
+        self.truth = truth
         self.profiles = profiles
         self._latest = EPOCH
-
-    def analyse(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
-        """The token stream of each text, for `Draft.terms`."""
-        return conversation.token_streams(texts, self.analyzer)
-
-    def vectors(self, texts: Sequence[str]) -> list[Vector] | None:
-        """The texts' vectors; None when the embedder is a model, which must not run while writing."""
-        return self.embed(texts) if self.embedder.inline else None
-
-    def embed(self, texts: Sequence[str]) -> list[Vector]:
-        """The texts' vectors, whatever the embedder costs."""
-        space = self.embedder.space.key
-        codes, scales = quantize(self.embedder.embed(texts))
-        return [Vector(space, row.tobytes(), scale) for row, scale in zip(codes, scales.tolist(), strict=True)]
-
-    def derive(self, drafts: Sequence[Draft]) -> list[Draft]:
-        """Drafts with what follows from their texts: token streams and, if that is cheap, vectors."""
-        texts = [draft.text for draft in drafts]
-        terms, vectors = self.analyse(texts), self.vectors(texts)
-        return [
-            replace(draft, terms=terms[i], vector=None if vectors is None else vectors[i])
-            for i, draft in enumerate(drafts)
-        ]
 
     def write(self, items: Sequence[Item], *, now: datetime) -> list[str]:
         """Remember items as turns; a session becomes the run of the record's scope."""
@@ -188,22 +172,36 @@ class Recall:
         """
         if not query.strip():
             raise InvalidInput("the query is empty; say what to look for")
-        admits, filtered = compile_filter(where or {}), bool(where) or kinds is not None
         space = self.embedder.space
-        index = self.indexes.get(self.scope, space.key, space.dim)
         vector = self.embedder.embed([query], kind="query")[0] if use_dense else np.zeros(space.dim, np.float32)
+        hits = self._best(query, vector, k, view, where or {}, kinds, explain, derived=False)
+        if kinds is not None and not DERIVED_KINDS.isdisjoint(kinds):
+            hits += self._best(query, vector, k, view, where or {}, kinds, explain, derived=True)
+            hits = sorted(hits, key=lambda hit: -hit.score)[:k]
+        return hits
+
+    def _best(
+        self, query: str, vector: Floats, k: int, view: View, where: Mapping[str, Any], kinds: tuple[str, ...] | None,
+        explain: bool, *, derived: bool,
+    ) -> list[Hit]:  # fmt: skip
+        """The best of what was said, or of what was derived from it."""
+        admits, filtered = compile_filter(where), bool(where) or kinds is not None
+        space = self.embedder.space
+        verdict = self.truth(query, view) if self.truth and not derived else NOTHING_KNOWN
+        index = self.indexes.get(self.scope, space.key, space.dim, derived=derived)
+        hidden = filtered and mentions(where, ("state", "trust"))
         hits: list[Hit] = []
         # Where a filter refuses too much of what the first stage lets through, the whole scope is asked.
         for whole in (ALL_ROWS, len(index)) if filtered else (ALL_ROWS,):
             with index.lock:
-                question = conversation.take_apart(query, index, self.analyzer, view.as_of or view.now)
-                rows, features = self.features(index, question, vector, view, whole)
+                question = conversation.take_apart(query, index, self.analyzer, view.as_of or view.now, verdict)
+                rows, features = self.features(index, question, vector, view, whole, hidden=hidden)
                 logits = self.logits(index, rows, features)
                 # The best k are most often all that is asked for; the whole order only where a filter may refuse many.
-                order = top(logits, len(rows) if filtered else k + _SPARE)
+                order = top(logits, len(rows) if filtered else (3 if question.asks_several else 1) * k + _SPARE)
                 best = logits[order]
                 # Whoever is shown n-th gets the n-th best logit: an update inherits the standing of what it replaces.
-                order = order[conversation.current_first(index, rows[order], best, question)]
+                order = order[conversation.arranged(index, rows[order], best, question)]
                 ids = tuple(index.ids[row] for row in rows[order].tolist())
             hits, start, block = [], 0, max(k, _FILTER_BLOCK) if filtered else k
             while start < len(ids) and len(hits) < k:
@@ -220,17 +218,25 @@ class Recall:
         return hits
 
     def features(
-        self, index: ScopeIndex, question: conversation.Question, vector: Floats, view: View, whole: int = ALL_ROWS
+        self,
+        index: ScopeIndex,
+        question: conversation.Question,
+        vector: Floats,
+        view: View,
+        whole: int = ALL_ROWS,
+        *,
+        hidden: bool = False,
     ) -> tuple[Rows, NDArray[np.float32]]:
         """Candidate rows [c], ascending (all of a scope of up to `whole`), and their channels [c, len(CHANNELS)]."""
-        visible = index.visible(view)
+        visible = index.visible(view, hidden=hidden)
         # One question to the store instead of one per channel.
         index.lookup((*question.terms, *question.stops, *self._relatives(question.terms)))
         found = channels.postings_of(index, question.terms, visible)
         ceiling = np.float32(channels.lexical_ceiling(index, question.terms, found))
         words = channels.lexical(index, found) / ceiling
         meaning = channels.dense(index, vector, visible)
-        rows = conversation.candidates(index, words, meaning, visible, whole=whole, pool=POOL)
+        answers, outdated = (conversation.placed(index, turns) for turns in (question.answers, question.outdated))
+        rows = conversation.candidates(index, words, meaning, answers, visible, whole=whole, pool=POOL)
         features = np.zeros((len(CHANNELS), len(rows)), np.float32).T
         if not len(rows):
             return rows, features
@@ -260,6 +266,7 @@ class Recall:
         column["length"][:] = np.log1p(index.lengths[rows])
         column["time"][:] = conversation.time_match(index.event_at[rows], question.spans)
         column["recency"][:] = index.recency(rows)
+        column["fact"][:], column["outdated"][:] = answers[rows], outdated[rows]
         return rows, features
 
     def _relatives(self, terms: Sequence[str]) -> tuple[str, ...]:
@@ -282,10 +289,11 @@ class Recall:
         shares = {**profile.shares(features), "bias": profile.offset(rows)}
         return {**shares, "current": logit - sum(shares.values())}
 
-    def answerable(self, hits: Sequence[Hit]) -> float:
-        """Probability that anything found answers: low when the memory holds nothing to the point."""
+    def answerable(self, hits: Sequence[Hit], verdict: Verdict = NOTHING_KNOWN) -> float:
+        """Probability that anything found answers: low when the memory holds nothing to the point, and when the facts
+        known of whom is asked about have nothing to say to it."""
         if not hits:
             return 0.0
-        best = [math.log(p / (1 - p)) for p in (min(max(hit.score, 1e-9), 1 - 1e-9) for hit in hits[:2])]
-        logit = self._profile("answerable").logits(np.array([[best[0], best[-1]]]), USUAL_ROWS)[0]
-        return logistic(float(logit), 1, 0)
+        best = [logit_of(hit.score) for hit in hits[:2]]
+        signs = np.array([[best[0], best[-1], *conversation.signs(verdict)]])
+        return logistic(float(self._profile("answerable").logits(signs, USUAL_ROWS)[0]), 1, 0)

@@ -23,7 +23,7 @@ Row = tuple[Any, ...]
 RECORD_COLUMNS = (
     "v.id, v.version, v.kind, v.text, v.sid, v.event_at, v.zone, v.valid_from, v.valid_to, v.recorded_at, v.closed_at, "
     "v.ended_at, v.speaker, v.role, v.language, v.sources, v.meta, v.terms, v.state, u.hits, u.last_hit, u.strength, "
-    "u.utility"
+    "u.utility, v.origin, v.trust"
 )
 RECORDS = "versions v LEFT JOIN usage u ON u.sid = v.sid AND u.id = v.id"
 
@@ -105,6 +105,7 @@ def record_from(row: Row, scope: Scope, terms: tuple[str, ...]) -> Record:
     (
         id, version, kind, text, _, event_at, zone, valid_from, valid_to, recorded_at, closed_at,
         ended_at, speaker, role, language, sources, meta, _, state, hits, last_hit, strength, utility,
+        origin, trust,
     ) = row  # fmt: skip
     begin = from_micros(event_at)
     return Record(
@@ -131,4 +132,6 @@ def record_from(row: Row, scope: Scope, terms: tuple[str, ...]) -> Record:
         last_hit=moment(last_hit),
         strength=1.0 if strength is None else strength,
         utility=utility or 0.0,
+        origin=unpack_optional(origin),
+        trust=trust,
     )

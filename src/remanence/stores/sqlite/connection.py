@@ -261,8 +261,9 @@ class Connections:
             uri=True,
         )
         try:
-            if schema.identify(connection, self.path) < schema.VERSION:
-                raise faults.read_only(self.path)
+            version = schema.identify(connection, self.path)
+            if version < schema.VERSION:
+                raise faults.not_brought_up(self.path, version, schema.VERSION)
         except BaseException:
             connection.close()
             raise

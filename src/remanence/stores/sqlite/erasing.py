@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from remanence.core.clock import from_micros
-from remanence.stores.sqlite.codec import Row, pack, pack_sources, unpack_sources
+from remanence.stores.sqlite import jobs
+from remanence.stores.sqlite.codec import Column, Row, pack, pack_sources, unpack_optional, unpack_sources
 from remanence.stores.sqlite.reading import no_record
 from remanence.stores.sqlite.transaction import Transaction, chunks
+from remanence.substrates.records.model import is_derived
 from remanence.substrates.records.operations import Erase, Receipt
 
 _AT_ONCE = 16384
@@ -30,6 +32,7 @@ class _Version(NamedTuple):
     closed_seq: int | None
     sources: str | None
     terms: bytes
+    origin: Column | None
 
 
 _COLUMNS = ", ".join(_Version._fields)
@@ -58,6 +61,11 @@ def erase(tx: Transaction, operation: Erase) -> Receipt:
             asked[id] = sid
     sid = tx.sid_of(tx.scope)
     lineage = _follow(tx, asked)
+    places = {version.sid for version in lineage.doomed.values()}
+    jobs.forget(tx, lineage.gone.keys(), places, whole=operation.ids is None)
+    again = _support(tx, lineage)
+    # Whoever asks for everything means what was said; the rest goes with it.
+    said = asked.keys() - _derived(tx, asked) if operation.ids is None else asked.keys()
     counts = _destroy(tx, lineage, sid)
     change = tx.begin_change()
     seq = tx.enter("erase", sid, change, 0)
@@ -68,13 +76,15 @@ def erase(tx: Transaction, operation: Erase) -> Receipt:
         at=from_micros(tx.now),
         actor=tx.actor,
         reason=operation.reason,
-        ids=tuple(sorted(asked)),
-        derived=tuple(sorted(lineage.gone.keys() - asked)),
+        ids=tuple(sorted(said)),
+        derived=tuple(sorted(lineage.gone.keys() - said)),
         kept=tuple(sorted(touched - lineage.gone.keys())),
         counts=counts,
+        again=again,
     )
     tx.execute("INSERT INTO receipts VALUES (?, ?, ?, ?)", (seq, sid, pack(operation.reason), json.dumps(counts)))
-    for part, ids in (("asked", receipt.ids), ("derived", receipt.derived), ("kept", receipt.kept)):
+    parts = {"asked": receipt.ids, "derived": receipt.derived, "kept": receipt.kept, "again": receipt.again}
+    for part, ids in parts.items():
         tx.connection.executemany(
             "INSERT INTO receipt_ids VALUES (?, ?, ?, ?)", [(seq, part, place, id) for place, id in enumerate(ids)]
         )
@@ -97,16 +107,40 @@ def _follow(tx: Transaction, asked: dict[str, int]) -> _Lineage:
             for marks, ids in chunks(list(wave))
             for (seq,) in tx.execute(f"SELECT seq FROM lineage WHERE source IN ({marks})", ids)
         ]
-        # A version goes when none of its sources is left; a record goes when none of its versions is left.
+        reached = list(_versions(tx, "seq", {seq for seq in resting if seq not in doomed}))
+        derived = _derived(tx, {version.id for version in reached})
+        wave = {version.id: version.sid for version in reached if version.id in derived}
+        # Else a version goes when none of its sources is left, a derived one with any of them; a record goes when none
+        # of its versions is left.
         candidates: dict[str, int] = {}
-        for version in _versions(tx, "seq", {seq for seq in resting if seq not in doomed}):
+        for version in reached:
             touched[version.seq] = version
-            if all(source.id in gone for source in unpack_sources(version.sources)):
+            if _is_derived(version) or all(source.id in gone for source in unpack_sources(version.sources)):
                 doomed[version.seq] = version
                 candidates[version.id] = version.sid
         left = {version.id for version in _versions(tx, "id", candidates) if version.seq not in doomed}
-        wave = {id: sid for id, sid in candidates.items() if id not in left}
+        wave |= {id: sid for id, sid in candidates.items() if id not in left}
     return _Lineage(gone, doomed, {seq: version for seq, version in touched.items() if seq not in doomed})
+
+
+def _support(tx: Transaction, lineage: _Lineage) -> tuple[str, ...]:
+    """Surviving records that are not derived, on which the derived ones among the destroyed versions rested."""
+    made = (version for version in lineage.doomed.values() if _is_derived(version))
+    sources = {source.id for version in made for source in unpack_sources(version.sources)} - lineage.gone.keys()
+    return tuple(sorted(sources - _derived(tx, sources)))
+
+
+def _derived(tx: Transaction, ids: Collection[str]) -> set[str]:
+    """Those of some records whose newest version a worker derived."""
+    newest: dict[str, _Version] = {}
+    for version in _versions(tx, "id", ids):
+        if version.id not in newest or newest[version.id].version < version.version:
+            newest[version.id] = version
+    return {id for id, version in newest.items() if _is_derived(version)}
+
+
+def _is_derived(version: _Version) -> bool:
+    return is_derived(unpack_optional(version.origin))
 
 
 def _destroy(tx: Transaction, lineage: _Lineage, erasing: int) -> dict[str, int]:
@@ -145,8 +179,7 @@ def _destroy(tx: Transaction, lineage: _Lineage, erasing: int) -> dict[str, int]
             "(SELECT 1 FROM scopes JOIN vectors USING (sid) WHERE vectors.space = ?1)",
             (space,),
         )
-    sids = {version.sid for version in doomed.values()} | {sid for _, sid in entries.values()}
-    _drop_scopes(tx, sids - {erasing})
+    _drop_scopes(tx, erasing)
     return counts
 
 
@@ -212,13 +245,12 @@ def _unused_terms(tx: Transaction, doomed: Iterable[_Version]) -> list[int]:
     return [int(tid) for tid in candidates[~used[candidates]]]
 
 
-def _drop_scopes(tx: Transaction, sids: set[int]) -> None:
-    """Forget scopes that nothing names any more: their ids may be names of people."""
-    named = {sid for (sid,) in tx.execute("SELECT DISTINCT sid FROM journal UNION SELECT sid FROM receipts")}
-    _delete(
-        tx,
-        "scopes WHERE sid = ?1 AND NOT EXISTS (SELECT 1 FROM versions WHERE sid = ?1)",
-        ((sid,) for sid in sids - named),
+def _drop_scopes(tx: Transaction, erasing: int) -> None:
+    """Forget scopes that nothing names any more, those of settled jobs included: their ids may be names of people."""
+    tx.execute(
+        "DELETE FROM scopes WHERE sid <> ? AND NOT EXISTS (SELECT 1 FROM versions v WHERE v.sid = scopes.sid) AND "
+        "sid NOT IN (SELECT sid FROM journal UNION SELECT sid FROM receipts UNION SELECT sid FROM jobs)",
+        (erasing,),
     )
 
 

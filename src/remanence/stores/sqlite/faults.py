@@ -76,6 +76,14 @@ def read_only(path: Path) -> StoreReadOnly:
     )
 
 
+def not_brought_up(path: Path, layout: int, wanted: int) -> StoreReadOnly:
+    """The error for an older file that would have to be written in order to be read."""
+    return StoreReadOnly(
+        f"{path} has layout {layout} and has to be brought to layout {wanted} before it is read, but it or its folder "
+        "cannot be written. Open it once where it can be, or open a copy of it"
+    )
+
+
 def _at_size_limit(path: Path) -> bool:
     if sys.platform == "win32":
         return False

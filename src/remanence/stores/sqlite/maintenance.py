@@ -13,18 +13,19 @@ from remanence.stores.sqlite.codec import scope_from, unpack_terms
 from remanence.stores.sqlite.connection import sync_folder
 
 SUFFIXES = ("", "-wal", "-shm", "-journal")
-_COUNTED = ("versions", "vectors", "edges", "usage", "journal", "vocab", "scopes", "spaces", "receipts")
+_COUNTED = ("versions", "vectors", "edges", "usage", "journal", "vocab", "scopes", "spaces", "receipts", "jobs")
 
 # Each query answers with rows that must not exist, each sentence takes the columns of one.
 _INVARIANTS = (
     (
         "SELECT v.id, v.version FROM versions v LEFT JOIN journal j ON j.seq = v.seq "
-        "WHERE j.seq IS NULL OR j.id <> v.id OR j.version <> v.version OR j.op NOT IN ('put', 'revise', 'restore')",
+        "WHERE j.seq IS NULL OR j.id <> v.id OR j.version <> v.version OR "
+        "j.op NOT IN ('put', 'revise', 'restore', 'adopt')",
         "version {1} of record {0} has no journal entry of its own",
     ),
     (
         "SELECT j.seq, j.id FROM journal j LEFT JOIN versions v ON v.seq = j.seq "
-        "WHERE j.op IN ('put', 'revise', 'restore') AND v.seq IS NULL",
+        "WHERE j.op IN ('put', 'revise', 'restore', 'adopt') AND v.seq IS NULL",
         "journal entry {0} opened a version of record {1} that is not there",
     ),
     (
@@ -83,8 +84,15 @@ _INVARIANTS = (
         "the derivation of journal position {1} from {0} has a loose end",
     ),
     (
-        "SELECT id FROM receipt_ids WHERE part <> 'kept' AND id IN (SELECT id FROM versions)",
+        "SELECT id FROM receipt_ids WHERE part IN ('asked', 'derived') AND id IN (SELECT id FROM versions)",
         "record {0} is there although a receipt says that it was erased",
+    ),
+    ("SELECT id FROM jobs WHERE sid NOT IN (SELECT sid FROM scopes)", "job {0} lies in no known scope"),
+    (
+        "SELECT id, state FROM jobs WHERE (leased_until IS NULL) <> (worker IS NULL) OR "
+        "ready IS NOT CASE state WHEN 'waiting' THEN due WHEN 'leased' THEN leased_until END OR "
+        "state NOT IN ('waiting', 'leased', 'dead') OR (state = 'leased') <> (leased_until IS NOT NULL)",
+        "job {0} is {1} by halves",
     ),
     (
         "SELECT change FROM (SELECT change, at, lag(at) OVER (ORDER BY first) AS before FROM changes) "

@@ -21,7 +21,7 @@ from remanence.stores.sqlite.codec import (
 )
 from remanence.stores.sqlite.transaction import Transaction, bounded, chunks
 from remanence.substrates.records.filters import compile_filter
-from remanence.substrates.records.model import Edge, Record, View
+from remanence.substrates.records.model import DERIVED, Edge, Record, View
 from remanence.substrates.records.operations import (
     Changes,
     Count,
@@ -83,9 +83,9 @@ def count(tx: Transaction, operation: Count) -> int:
         source += " NOT INDEXED"
     query = f"SELECT count(DISTINCT v.id) FROM {source} WHERE {where} AND {shown}"
     parameters: list[Any] = [*values, *shown_values]
-    if operation.kinds is not None:
-        kind, kind_values = _of_kind(operation.kinds, operation.view)
-        query, parameters = f"{query} AND {kind}", parameters + kind_values
+    narrow, narrow_values = _newest_is(operation, *visible(operation.view, "n"))
+    query += narrow
+    parameters += narrow_values
     return int(tx.execute(query, parameters).fetchone()[0])
 
 
@@ -190,7 +190,7 @@ def receipts(tx: Transaction, operation: Receipts) -> tuple[Receipt, ...]:
     )
     found = []
     for seq, change, sid, at, actor, reason, counts in tx.execute(query, values).fetchall():
-        parts: dict[str, list[str]] = {"asked": [], "derived": [], "kept": []}
+        parts: dict[str, list[str]] = {"asked": [], "derived": [], "kept": [], "again": []}
         for part, id in tx.execute("SELECT part, id FROM receipt_ids WHERE seq = ? ORDER BY part, place", (seq,)):
             parts[part].append(id)
         found.append(
@@ -204,27 +204,29 @@ def receipts(tx: Transaction, operation: Receipts) -> tuple[Receipt, ...]:
                 derived=tuple(parts["derived"]),
                 kept=tuple(parts["kept"]),
                 counts=json.loads(counts),
+                again=tuple(parts["again"]),
             )
         )
     return tuple(found)
 
 
-def visible(view: View) -> tuple[str, tuple[int, ...]]:
-    """`View.shows` as an SQL condition over `versions v`, with its parameters."""
+def visible(view: View, of: str = "v") -> tuple[str, tuple[int, ...]]:
+    """`View.shows` as an SQL condition over the `versions` called `of`, with its parameters."""
     now, as_of, known_at = view.micros()
     at = now if as_of is None else as_of
     # Without as_of, what lies ahead is judged at its own beginning: its start does not hide it, its end does.
-    moment = "max(?, v.valid_from)" if as_of is None else "?"
-    conditions = [f"(v.valid_to IS NULL OR v.valid_to > {moment})"]
+    moment = f"max(?, {of}.valid_from)" if as_of is None else "?"
+    conditions = [f"({of}.valid_to IS NULL OR {of}.valid_to > {moment})"]
     values = [at]
     if as_of is not None:
-        conditions.append("v.valid_from <= ?")
+        conditions.append(f"{of}.valid_from <= ?")
         values.append(at)
     if known_at is None:
-        conditions.append(f"(v.ended_at IS NULL OR v.ended_at > {moment})")
+        conditions.append(f"({of}.ended_at IS NULL OR {of}.ended_at > {moment})")
         values.append(at)
     else:
-        conditions.append(f"v.recorded_at <= ? AND (v.closed_at IS NULL OR v.closed_at > ? OR v.ended_at > {moment})")
+        closed = f"{of}.closed_at IS NULL OR {of}.closed_at > ? OR {of}.ended_at > {moment}"
+        conditions.append(f"{of}.recorded_at <= ? AND ({closed})")
         values += [known_at, known_at, at]
     return " AND ".join(conditions), tuple(values)
 
@@ -250,23 +252,21 @@ def _newest_visible(tx: Transaction, operation: Find) -> Generator[Row, None, No
 
 
 def _visible_rows(tx: Transaction, operation: Find, down: bool) -> Iterator[Row]:
-    shown, values = visible(operation.view)
+    shown, values = _found(operation, "v")
     where, scope_values = tx.covered("v.sid")
     conditions, parameters = [where, shown], [*scope_values, *values]
     if operation.after is not None:
         conditions.append(f"v.id {'<' if down else '>'} ?")
         parameters.append(pack(operation.after))
-    if operation.kinds is not None:
-        kind, kind_values = _of_kind(operation.kinds, operation.view)
-        conditions.append(kind)
-        parameters += kind_values
+    narrow, narrow_values = _newest_is(operation, *_found(operation, "n"))
+    parameters += narrow_values
     order = "v.id DESC, v.version DESC" if down else "v.id, v.version"
-    rest = f"WHERE {' AND '.join(conditions)} ORDER BY {order}"
+    rest = f"WHERE {' AND '.join(conditions)}{narrow} ORDER BY {order}"
     index = "versions_scope"
     if tx.only_scope is None:
         # The ids of several scopes have to be sorted. Picking them out of the ids of the whole store is faster when
         # few are wanted, or when a good part of all ids is covered.
-        picky = operation.where or operation.kinds is not None or operation.limit is None
+        picky = operation.where or narrow or operation.limit is None
         if not _covers_many(tx, tx.seq // _GOOD_PART if picky else 0):
             seqs = [seq for (seq,) in tx.execute(f"SELECT v.seq FROM versions v {rest}", parameters)]
             yield from _by_seq(tx, seqs)
@@ -301,12 +301,37 @@ def _by_seq(tx: Transaction, seqs: list[int]) -> Iterator[Row]:
         yield from (rows[seq] for seq in part)
 
 
-def _of_kind(kinds: tuple[str, ...], view: View) -> tuple[str, list[Any]]:
-    """The condition that a visible version is of a kind and no newer one of its record is visible."""
-    shown, values = visible(view)
-    newer = f"SELECT 1 FROM versions n WHERE n.id = v.id AND n.version > v.version AND {shown.replace('v.', 'n.')}"
-    marks = ",".join("?" * len(kinds))
-    return f"v.kind IN ({marks}) AND NOT EXISTS ({newer})", [*map(pack, kinds), *values]
+def _found(operation: Find, of: str) -> tuple[str, tuple[int, ...]]:
+    """The condition that a version is among those of which the newest is found, with its parameters."""
+    shown, values = visible(operation.view, of)
+    if not operation.closed:
+        return shown, values
+    other, other_values = visible(operation.view, "o")
+    return (
+        f"({shown} OR NOT EXISTS (SELECT 1 FROM versions o WHERE o.id = {of}.id AND {other}))",
+        (*values, *other_values),
+    )
+
+
+def _newest_is(operation: Find | Count, shown: str, values: tuple[int, ...]) -> tuple[str, list[Any]]:
+    """What else an SQL condition asks of a version for the operation's `kinds` and `derived`, empty for nothing.
+
+    They are asked of that version alone of which no newer one `n` of its record meets the condition `shown`.
+    """
+    parts: list[str] = []
+    parameters: list[Any] = []
+    if operation.kinds is not None:
+        parts.append(f"v.kind IN ({','.join('?' * len(operation.kinds))})")
+        parameters += map(pack, operation.kinds)
+    if operation.derived is not None:
+        # An origin with lone surrogates is a BLOB, which equals no text.
+        begin = f"CAST(substr(v.origin, 1, {len(DERIVED)}) AS TEXT)"
+        parts.append(f"ifnull({begin}, '') {'=' if operation.derived else '<>'} ?")
+        parameters.append(DERIVED)
+    if not parts:
+        return "", []
+    newer = f"SELECT 1 FROM versions n WHERE n.id = v.id AND n.version > v.version AND {shown}"
+    return f" AND {' AND '.join(parts)} AND NOT EXISTS ({newer})", [*parameters, *values]
 
 
 def _record(tx: Transaction, row: Row) -> Record:

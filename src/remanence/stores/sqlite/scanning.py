@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from remanence.core.scope import Scope
 from remanence.stores.sqlite.codec import Row, unpack
 from remanence.stores.sqlite.transaction import Transaction, bounded, chunks
+from remanence.substrates.records.model import AWAY
 from remanence.substrates.records.operations import NEVER, Columns, Scan
 
 _AT_ONCE = 512
@@ -22,7 +23,7 @@ _FEW_SCOPES = 16
 """Scopes that are asked for one by one."""
 _COLUMNS = (
     "v.seq, v.id, v.version, v.kind, v.sid, v.speaker, v.role, v.event_at, v.valid_from, v.valid_to, v.recorded_at, "
-    "v.terms"
+    f"v.terms, v.origin, v.state IN ({', '.join(map(repr, sorted(AWAY)))}) OR v.trust <= 0"
 )
 
 
@@ -36,27 +37,30 @@ def scan(tx: Transaction, operation: Scan) -> Columns:
     ids: list[str] = []
     speakers: list[str | None] = []
     roles: list[str | None] = []
+    origins: list[str | None] = []
     # Joined portion by portion: a hundred thousand small objects would leave the heap in pieces.
     terms: list[bytes] = []
     lengths: list[NDArray[np.int64]] = []
     numbers: list[NDArray[np.int64]] = []
     known: dict[Any, Any] = {}
     for rows in () if quiet else _portions(tx, after):
-        seq, id, version, kind, sid, speaker, role, event_at, valid_from, valid_to, recorded_at, stream = zip(
-            *rows, strict=True
-        )
+        (
+            seq, id, version, kind, sid, speaker, role, event_at, valid_from, valid_to, recorded_at, stream, origin,
+            hidden,
+        ) = zip(*rows, strict=True)  # fmt: skip
         ids += id
         kinds += _shared(kind, known)
         speakers += _shared(speaker, known)
         roles += _shared(role, known)
+        origins += _shared(origin, known)
         terms.append(b"".join(stream))
         lengths.append(np.fromiter(map(len, stream), dtype=np.int64, count=len(stream)) // 4)
-        table = np.empty((7, len(rows)), dtype=np.int64)
-        for line, column in enumerate((seq, version, sid, event_at, valid_from, recorded_at)):
+        table = np.empty((8, len(rows)), dtype=np.int64)
+        for line, column in enumerate((seq, version, sid, event_at, valid_from, recorded_at, hidden)):
             table[line] = array("q", column)
-        table[6] = NEVER if valid_to.count(None) == len(rows) else [NEVER if end is None else end for end in valid_to]
+        table[7] = NEVER if valid_to.count(None) == len(rows) else [NEVER if end is None else end for end in valid_to]
         numbers.append(table)
-    table = np.concatenate(numbers, axis=1) if numbers else np.empty((7, 0), dtype=np.int64)
+    table = np.concatenate(numbers, axis=1) if numbers else np.empty((8, 0), dtype=np.int64)
     seqs = table[0]
     closed_at = np.full(len(ids), NEVER, dtype=np.int64)
     ended_at = np.full(len(ids), NEVER, dtype=np.int64)
@@ -82,9 +86,11 @@ def scan(tx: Transaction, operation: Scan) -> Columns:
         scope_of=scope_of,
         speakers=speakers,
         roles=roles,
+        origins=origins,
+        hidden=table[6].astype(np.bool_),
         event_at=table[3],
         valid_from=table[4],
-        valid_to=table[6],
+        valid_to=table[7],
         recorded_at=table[5],
         closed_at=closed_at,
         ended_at=ended_at,

@@ -94,19 +94,65 @@ CREATE TABLE receipt_ids(
 CREATE INDEX receipt_ids_id ON receipt_ids(id);
 """
 
+_SECOND = """
+-- Built anew, because text has to stay the last column: what lies behind it costs a scan its way through long texts.
+CREATE TABLE versions_2(
+    seq INTEGER PRIMARY KEY, sid INTEGER NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL, kind TEXT NOT NULL,
+    event_at INTEGER NOT NULL, valid_from INTEGER NOT NULL, valid_to INTEGER, recorded_at INTEGER NOT NULL,
+    closed_at INTEGER, ended_at INTEGER, closed_seq INTEGER,
+    state TEXT NOT NULL, zone TEXT, speaker TEXT, role TEXT, language TEXT, origin TEXT, trust REAL NOT NULL,
+    sources TEXT, meta TEXT, terms BLOB NOT NULL, text TEXT NOT NULL
+);
+INSERT INTO versions_2 SELECT
+    seq, sid, id, version, kind, event_at, valid_from, valid_to, recorded_at, closed_at, ended_at, closed_seq,
+    state, zone, speaker, role, language, NULL, 1.0, sources, meta, terms, text FROM versions ORDER BY seq;
+DROP TABLE versions;
+ALTER TABLE versions_2 RENAME TO versions;
+CREATE UNIQUE INDEX versions_id ON versions(id, version);
+CREATE INDEX versions_scope ON versions(sid, id, version);
+CREATE INDEX versions_closed ON versions(closed_seq) WHERE closed_seq IS NOT NULL;
+
+-- ready: when the job can be leased, which is due or leased_until; NULL for dead ones. payload: JSON, NULL for nothing.
+CREATE TABLE jobs(
+    id TEXT PRIMARY KEY, sid INTEGER NOT NULL, kind TEXT NOT NULL, key TEXT, payload TEXT, change TEXT,
+    state TEXT NOT NULL, attempts INTEGER NOT NULL, created_at INTEGER NOT NULL, due INTEGER NOT NULL, ready INTEGER,
+    worker TEXT, leased_until INTEGER, error TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX jobs_ready ON jobs(sid, ready, id, kind) WHERE ready IS NOT NULL;
+CREATE INDEX jobs_held ON jobs(sid, state, id) WHERE state <> 'waiting';
+CREATE INDEX jobs_key ON jobs(sid, kind, key) WHERE key IS NOT NULL AND state = 'waiting';
+
+-- One row: time of the newest batch that changed a job, and the newest ULID given out by such batches.
+CREATE TABLE work(one INTEGER PRIMARY KEY CHECK (one = 1), at INTEGER NOT NULL, last_id TEXT NOT NULL);
+"""
+
 RECEIPT_TABLES = frozenset({"receipts", "receipt_ids"})
 
 
-def _create(connection: sqlite3.Connection) -> None:
+_EVER = -(1 << 63)
+"""A time before all others."""
+
+
+def _run(connection: sqlite3.Connection, script: str) -> None:
     # executescript would commit the surrounding transaction.
-    for statement in _FIRST.split(";\n"):
+    for statement in script.split(";\n"):
         if statement.strip():
             connection.execute(statement)
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    _run(connection, _FIRST)
     connection.executemany("INSERT INTO meta VALUES (?, ?)", [("late", 0), ("reindexed", 0), ("residue", 0)])
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
 
-STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create,)
+def _add_work(connection: sqlite3.Connection) -> None:
+    """Where records come from and how far they are trusted, and the outbox."""
+    _run(connection, _SECOND)
+    connection.execute("INSERT INTO work VALUES (1, ?, '')", (_EVER,))
+
+
+STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _add_work)
 """`STEPS[n]` leads from layout `n` to layout `n + 1`; a published step is never edited, only followed by another."""
 
 VERSION = len(STEPS)

@@ -11,22 +11,27 @@ from typing import Any, NamedTuple, Self
 from remanence.core.clock import Clock, parse_time, to_micros, utc_now
 from remanence.core.ids import RandomBits, os_bits
 from remanence.core.scope import Scope
-from remanence.stores.sqlite import erasing, maintenance, reading, residue, scanning, schema, writing
+from remanence.stores.sqlite import erasing, jobs, maintenance, reading, residue, scanning, schema, writing
 from remanence.stores.sqlite.connection import Connections, transaction
 from remanence.stores.sqlite.ids import IdSource
 from remanence.stores.sqlite.maintenance import StoreInfo
 from remanence.stores.sqlite.transaction import Cache, Transaction
-from remanence.substrates.records.checks import check_batch, writes
+from remanence.substrates.records.checks import check_batch, check_due, writes
 from remanence.substrates.records.operations import (
+    Adopt,
     Changes,
     Close,
     Count,
+    Discard,
     Edges,
     Embed,
+    Enqueue,
     Erase,
     Find,
     Get,
     History,
+    Jobs,
+    Lease,
     Link,
     Lookup,
     Operation,
@@ -35,15 +40,23 @@ from remanence.substrates.records.operations import (
     Put,
     Receipts,
     Reindex,
+    Renew,
+    Requeue,
     Restore,
     Revise,
     Scan,
+    Settle,
     Spaces,
     Touch,
     Unlink,
 )
 
-# Put and Revise are not here: they take the canonical JSON of their draft's metadata besides.
+# These take the canonical JSON of their draft's metadata, or of their payload, besides; `Put` and `Enqueue` do too.
+_WITH_JSON: dict[type, Callable[[Transaction, Any, str], Any]] = {
+    Revise: writing.revise,
+    Adopt: writing.adopt,
+    Settle: jobs.settle,
+}
 _OTHERS: dict[type, Callable[[Transaction, Any], Any]] = {
     Close: writing.close,
     Restore: writing.restore,
@@ -53,6 +66,11 @@ _OTHERS: dict[type, Callable[[Transaction, Any], Any]] = {
     Reindex: writing.reindex,
     Touch: writing.touch,
     Erase: erasing.erase,
+    Lease: jobs.lease,
+    Renew: jobs.renew,
+    Requeue: jobs.requeue,
+    Discard: jobs.discard,
+    Jobs: jobs.jobs,
     Get: reading.get,
     Find: reading.find,
     Count: reading.count,
@@ -67,16 +85,20 @@ _OTHERS: dict[type, Callable[[Transaction, Any], Any]] = {
 }
 
 
-_STATE = "SELECT last, at, last_id, (SELECT ifnull(max(seq), 0) FROM receipts) FROM changes ORDER BY first DESC LIMIT 1"
+_STATE = (
+    "SELECT ifnull(c.last, 0), max(ifnull(c.at, w.at), w.at), max(ifnull(c.last_id, ''), w.last_id), "
+    "(SELECT ifnull(max(seq), 0) FROM receipts) "
+    "FROM work w LEFT JOIN changes c ON c.first = (SELECT max(first) FROM changes)"
+)
 
 
 class _Last(NamedTuple):
-    """Where the journal stands: last position, time and id, and the position of the last erasure."""
+    """Where the store stands: last journal position, newest time and id, and the position of the last erasure."""
 
-    seq: int = 0
-    at: int = -(1 << 63)
-    id: str = ""
-    epoch: int = 0
+    seq: int
+    at: int
+    id: str
+    epoch: int
 
 
 class SqliteStore:
@@ -118,10 +140,11 @@ class SqliteStore:
             with transaction(connection, "BEGIN IMMEDIATE"):
                 tx, cache, last = self._begin(connection, scope)
                 self._ids.follow(last.id)
-                reading = to_micros(parse_time(self._clock()).astimezone(UTC))
-                tx.begin_writing(self._ids, max(reading, last.at), actor, why)
+                tx.begin_writing(self._ids, max(self._reading(), last.at), actor, why)
+                tx.adopting = frozenset(op.versions[0].id for op in operations if isinstance(op, Adopt))
                 results = [_answer(tx, operation, meta) for operation, meta in zip(operations, metas, strict=True)]
                 tx.flush()
+                jobs.finish(tx)
             if tx.erased:
                 residue.clear(connection, patience=self._timeout)
             else:
@@ -132,6 +155,14 @@ class SqliteStore:
         """Last journal position of the whole store, whichever process wrote it."""
         with self._connections.lend() as connection:
             return int(connection.execute("SELECT ifnull(max(seq), 0) FROM journal").fetchone()[0])
+
+    def due(self, limit: int = 100, kinds: Sequence[str] | None = None) -> list[Scope]:
+        """Scopes that hold jobs which could be leased now; see `RecordStore`."""
+        self._connections.check_open()
+        check_due(limit, kinds)
+        with self._connections.lend() as connection, transaction(connection, "BEGIN"):
+            last = _Last(*connection.execute(_STATE).fetchone())
+            return jobs.due(connection, max(self._reading(), last.at), limit, kinds)
 
     def scopes(self) -> tuple[Scope, ...]:
         """Every scope that holds a record, for those who look after the whole store."""
@@ -177,11 +208,13 @@ class SqliteStore:
         with self._connections.lend() as connection, transaction(connection, "BEGIN"):
             return maintenance.info(connection, self.path)
 
+    def _reading(self) -> int:
+        return to_micros(parse_time(self._clock()).astimezone(UTC))
+
     def _begin(self, connection: sqlite3.Connection, scope: Scope) -> tuple[Transaction, Cache, _Last]:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         schema.refuse_newer(self.path, version)
-        row = connection.execute(_STATE).fetchone()
-        last = _Last(*row) if row else _Last()
+        last = _Last(*connection.execute(_STATE).fetchone())
         cache = self._cache
         if cache.epoch != last.epoch:
             cache = Cache(last.epoch)
@@ -193,8 +226,9 @@ class SqliteStore:
 def _answer(tx: Transaction, operation: Operation, meta: str) -> Any:
     if type(operation) is Put:
         return writing.put(tx, operation, meta)
+    if type(operation) is Enqueue:
+        return jobs.enqueue(tx, operation, meta)
     # All other operations look at rows, so those that wait have to be written first.
     tx.flush()
-    if type(operation) is Revise:
-        return writing.revise(tx, operation, meta)
-    return _OTHERS[type(operation)](tx, operation)
+    act = _WITH_JSON.get(type(operation))
+    return _OTHERS[type(operation)](tx, operation) if act is None else act(tx, operation, meta)

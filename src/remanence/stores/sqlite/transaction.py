@@ -79,6 +79,15 @@ class Transaction:
         self.moment: datetime = from_micros(0)
         self.erased = False
         """Whether this batch destroyed something, so that files have to be cleaned after it."""
+        self.adopting: frozenset[str] = frozenset()
+        """Ids of the records that this batch adopts."""
+        self.worked = False
+        """Whether this batch made or changed a job."""
+        self.unnamed: list[str] = []
+        """Jobs of this batch that were made before it had a change."""
+        self.newest_id = ""
+        """Newest id that this batch drew."""
+        self._kept_id = ""
         self.found = Cache(committed.epoch)
         self._committed = committed
         self._visible: dict[int, bool] = {}
@@ -86,7 +95,6 @@ class Transaction:
         self._condition: tuple[str, tuple[Any, ...]] | None = None
         self._owners: dict[str, int] = {}
         self._first = 0
-        self._newest_id = ""
         self.actor = ""
         self._why = ""
         self._ids: IdSource | None = None
@@ -101,11 +109,17 @@ class Transaction:
         self.now, self.moment = now, from_micros(now)
         self.actor, self._why = actor, why
 
+    def follow(self, id: str) -> None:
+        """Stay above an id that came from elsewhere."""
+        assert self._ids is not None, "only batches that write take in ids"
+        self._ids.follow(id)
+        self.newest_id = max(self.newest_id, id)
+
     def draw(self) -> str:
         """A new ULID."""
         assert self._ids is not None, "only batches that write draw ids"
-        self._newest_id = self._ids.draw(self.now)
-        return self._newest_id
+        self.newest_id = self._ids.draw(self.now)
+        return self.newest_id
 
     def forget_caches(self) -> None:
         """After an erasure within this batch: rows that caches remember may be gone."""
@@ -199,8 +213,9 @@ class Transaction:
         """Whether a record in any scope has or ever had this id."""
         if id in self._owners:
             return True
-        used = "SELECT 1 FROM versions WHERE id = ? UNION ALL SELECT 1 FROM receipt_ids WHERE id = ? AND part <> 'kept'"
-        return self.execute(used + " LIMIT 1", (id, id)).fetchone() is not None
+        erased = "SELECT 1 FROM receipt_ids WHERE id = ? AND part IN ('asked', 'derived')"
+        used = f"SELECT 1 FROM versions WHERE id = ? UNION ALL {erased} LIMIT 1"
+        return self.execute(used, (id, id)).fetchone() is not None
 
     # Terms
 
@@ -320,13 +335,18 @@ class Transaction:
         """Keep the fact that a version rests on a record until the next `flush`."""
         self._lineage.append((source, seq))
 
+    def keep_newest_id(self) -> None:
+        """Let the change know of ids that were drawn after its last journal entry was written."""
+        if self._kept_id != self.newest_id:
+            self.execute("UPDATE changes SET last_id = ? WHERE first = ?", (self.newest_id, self._first))
+
     def flush(self) -> None:
         """Write what waits, so that queries see it."""
         many = self.connection.executemany
         if self._versions:
             tids = self._intern([terms for _, terms, _ in self._versions])
             many(
-                f"INSERT INTO versions VALUES ({','.join('?' * 21)})",
+                f"INSERT INTO versions VALUES ({','.join('?' * 23)})",
                 [(*row, pack_terms([tids[term] for term in terms]), text) for row, terms, text in self._versions],
             )
             self._versions.clear()
@@ -339,8 +359,9 @@ class Transaction:
         if self._journal:
             many("INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?, ?, ?)", self._journal)
             self._journal.clear()
+            self._kept_id = self.newest_id
             self.execute(
                 "INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?, ?) "
                 "ON CONFLICT(first) DO UPDATE SET last = excluded.last, last_id = excluded.last_id",
-                (self._first, self.seq, self.change, self.now, pack(self.actor), pack(self._why), self._newest_id),
+                (self._first, self.seq, self.change, self.now, pack(self.actor), pack(self._why), self.newest_id),
             )

@@ -41,6 +41,8 @@ for name in sys.argv[2:]:
                 break
 """
 _NUMBERS = {"data", "terms"}
+_MARK = "last_id"
+"""The column of the highest id given out so far, which may have been that of a record: below it none is given again."""
 _KEY = 8
 _HASH_BITS = 20
 _HASH_FACTOR = 0x9E3779B97F4A7C15
@@ -86,9 +88,10 @@ def verify_erasure(
 ) -> VerificationReport:
     """Search a store for what was erased from it.
 
-    `erased` is the receipt or the ids; they must occur in no table except those of the receipts. `phrases` are texts
-    that must be in none of the store's files, whole or in fragments of four words, as UTF-8, UTF-16 or JSON. A fragment
-    that a surviving record holds as well proves nothing and is passed over; a whole phrase never is.
+    `erased` is the receipt or the ids; they must occur in no table except those of the receipts. (The mark of the
+    highest id given out, which says nothing of a record, is passed over.) `phrases` are texts that must be in none of
+    the store's files, whole or in fragments of four words, as UTF-8, UTF-16 or JSON. A fragment that a surviving record
+    holds as well proves nothing and is passed over; a whole phrase never is.
 
     Raises `StoreError` when there is no such store, or when it cannot be read.
     """
@@ -234,7 +237,7 @@ def read_apart(files: Sequence[Path]) -> Iterator[tuple[Path, int, bytes]]:
 def _in_tables(connection: sqlite3.Connection, ids: set[str]) -> Iterator[Finding]:
     wanted = {id.encode("utf-8", "surrogatepass") for id in ids}
     for table, column, value in _values(connection):
-        if table not in RECEIPT_TABLES:
+        if table not in RECEIPT_TABLES and column != _MARK:
             for id in sorted(wanted.intersection(_ULID.findall(value))):
                 yield Finding("id", id.decode(), f"{table}.{column}")
 

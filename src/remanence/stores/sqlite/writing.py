@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from remanence.core.clock import from_micros, to_micros
@@ -11,9 +13,10 @@ from remanence.core.scope import FIELDS, Scope
 from remanence.stores.sqlite.codec import Column, pack, pack_optional, pack_sources, unpack_terms
 from remanence.stores.sqlite.reading import no_record
 from remanence.stores.sqlite.transaction import Transaction, bounded
-from remanence.substrates.records.checks import Times, ending, resolve
+from remanence.substrates.records.checks import Times, check_adopted, ending, resolve
 from remanence.substrates.records.model import Draft, Edge, Source
 from remanence.substrates.records.operations import (
+    Adopt,
     Close,
     Embed,
     JournalOp,
@@ -77,8 +80,8 @@ def restore(tx: Transaction, operation: Restore) -> Written:
     if sid is None:
         raise no_record(tx, id)
     row = tx.execute(
-        "SELECT seq, kind, event_at, valid_from, valid_to, state, zone, speaker, role, language, sources, meta, terms, "
-        "text FROM versions WHERE id = ? AND version = ?",
+        "SELECT seq, kind, event_at, valid_from, valid_to, state, zone, speaker, role, language, origin, trust, "
+        "sources, meta, terms, text FROM versions WHERE id = ? AND version = ?",
         (id, bounded(operation.version)),
     ).fetchone()
     if row is None:
@@ -100,6 +103,43 @@ def restore(tx: Transaction, operation: Restore) -> Written:
     )
     tx.execute("INSERT INTO lineage SELECT source, ? FROM lineage WHERE seq = ?", (seq, earlier))
     return Written(id, newest + 1, tx.moment)
+
+
+def adopt(tx: Transaction, operation: Adopt, metas: str) -> Written:
+    """Write all versions of a record of another store. `metas`: a JSON list of the canonical JSON of their metadata."""
+    newest = operation.versions[-1]
+    id = newest.id
+    if tx.taken(id):
+        raise Conflict(f"id {id} is taken or was erased; ids are never used twice")
+    check_adopted(operation.versions, tx.moment)
+    for record in operation.versions:
+        for source in record.sources:
+            if source.id not in tx.adopting and tx.owner(source.id) is None:
+                raise NotFound(f"source {source.id} is no record in scope {tx.scope}")
+    spaces = [None if vector is None else tx.space_for(vector) for vector in operation.vectors]
+    tx.follow(id)
+    tx.begin_change()
+    sid = tx.sid_of(newest.scope)
+    parts = zip(operation.versions, json.loads(metas), operation.terms, operation.vectors, spaces, strict=True)
+    for record, meta, terms, vector, space in parts:
+        seq = tx.enter("adopt", sid, id, record.version, detail={"open": record.closed_at is None})
+        row = (
+            seq, sid, id, record.version, record.kind, to_micros(record.event_at), to_micros(record.valid_from),
+            _micros(record.valid_to), to_micros(record.recorded_at), _micros(record.closed_at),
+            _micros(record.ended_at), None if record.closed_at is None else seq, record.state,
+            pack_optional(record.zone), pack_optional(record.speaker), pack_optional(record.role),
+            pack_optional(record.language), pack_optional(record.origin), float(record.trust),
+            pack_sources(record.sources), None if meta == "{}" else meta,
+        )  # fmt: skip
+        tx.add_version(row, terms, pack(record.text))
+        for source in record.sources:
+            tx.add_lineage(source.id, seq)
+        if space is not None and vector is not None:
+            tx.add_vector(sid, space, seq, vector)
+    usage = (newest.hits, _micros(newest.last_hit), float(newest.strength), float(newest.utility))
+    if usage != (0, None, 1.0, 0.0):
+        tx.execute("INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?)", (sid, id, *usage))
+    return Written(id, newest.version, newest.recorded_at)
 
 
 def link(tx: Transaction, operation: Link) -> bool:
@@ -184,7 +224,8 @@ def touch(tx: Transaction, operation: Touch) -> int:
     ids = [(sid, id) for id in dict.fromkeys(operation.ids) if (sid := tx.owner(id)) is not None]
     tx.connection.executemany(
         "INSERT INTO usage VALUES (?1, ?2, 1, ?3, ifnull(?4, 1.0), ifnull(?5, 0.0)) ON CONFLICT DO UPDATE SET "
-        "hits = hits + 1, last_hit = max(last_hit, ?3), strength = ifnull(?4, strength), utility = ifnull(?5, utility)",
+        "hits = hits + 1, last_hit = max(ifnull(last_hit, ?3), ?3), strength = ifnull(?4, strength), "
+        "utility = ifnull(?5, utility)",
         [(sid, id, at, strength, utility) for sid, id in ids],
     )
     return len(ids)
@@ -220,13 +261,18 @@ def _open(
     row = (
         seq, sid, id, version, draft.kind, event_at, valid_from, valid_to, tx.now, None, None, None, draft.state,
         pack_optional(draft.zone), pack_optional(draft.speaker), pack_optional(draft.role),
-        pack_optional(draft.language), pack_sources(sources), None if meta == "{}" else meta,
+        pack_optional(draft.language), pack_optional(draft.origin), float(draft.trust), pack_sources(sources),
+        None if meta == "{}" else meta,
     )  # fmt: skip
     tx.add_version(row, draft.terms, pack(draft.text))
     for source in sources:
         tx.add_lineage(source.id, seq)
     if space is not None and draft.vector is not None:
         tx.add_vector(sid, space, seq, draft.vector)
+
+
+def _micros(moment: datetime | None) -> int | None:
+    return None if moment is None else to_micros(moment)
 
 
 def _open_version(tx: Transaction, id: str) -> _Current | None:

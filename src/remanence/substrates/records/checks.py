@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import NamedTuple, get_args
 
 from remanence.core.clock import to_micros
 from remanence.core.errors import InvalidInput, InvalidTime, ScopeRequired
-from remanence.core.ids import is_ulid
+from remanence.core.ids import is_ulid, ulid_millis
 from remanence.core.scope import Scope
 from remanence.substrates.records.filters import compile_filter
-from remanence.substrates.records.model import Draft, Edge, Source, Vector, View, check_draft
+from remanence.substrates.records.model import Draft, Edge, Record, Source, Vector, View, check_draft, meta_json
 from remanence.substrates.records.operations import (
+    MAX_PAYLOAD,
     NEVER,
+    Adopt,
     Changes,
     Close,
     Count,
+    Discard,
     Edges,
     Embed,
+    Enqueue,
     Erase,
     Find,
     Get,
     History,
+    Jobs,
+    JobState,
+    Lease,
     Link,
     Lookup,
     Operation,
@@ -31,16 +40,23 @@ from remanence.substrates.records.operations import (
     Put,
     Receipts,
     Reindex,
+    Renew,
+    Requeue,
     Restore,
     Revise,
     Scan,
+    Settle,
     Spaces,
     Touch,
     Unlink,
+    WorkOperation,
     WriteOperation,
 )
+from remanence.substrates.records.outbox import MAX_SECONDS
 
-_WRITES: tuple[type, ...] = get_args(WriteOperation)
+_WRITES: tuple[type, ...] = (*get_args(WriteOperation), *get_args(WorkOperation))
+_JOB_STATES: tuple[str, ...] = get_args(JobState)
+_OUTCOMES = ("done", "retry", "dead")
 _FIRST = to_micros(datetime.min.replace(tzinfo=UTC))
 _LAST = to_micros(datetime.max.replace(tzinfo=UTC))
 
@@ -54,15 +70,16 @@ class Times(NamedTuple):
 
 
 def writes(operations: Sequence[Operation]) -> bool:
-    """Whether a batch holds any writing operation; exactly then it reads the clock, once, before its first one."""
+    """Whether a batch holds any operation that writes or works; exactly then it reads the clock, once, before all."""
     return any(isinstance(operation, _WRITES) for operation in operations)
 
 
 def check_batch(operations: Sequence[Operation], *, scope: Scope, actor: str = "", why: str = "") -> list[str]:
     """Refuse a malformed batch before it has any effect.
 
-    Returns one string per operation: the canonical JSON of its draft's metadata, `""` where there is no draft.
-    Raises `InvalidInput` and its children, naming the value; what depends on the store's content is not checked here.
+    Returns one string per operation: the canonical JSON of its draft's metadata or of its payload, `""` where there is
+    neither. Raises `InvalidInput` and its children, naming the value; what depends on the store's content is not
+    checked here.
     """
     if not isinstance(scope, Scope):
         raise ScopeRequired(f"scope {scope!r} is no Scope; every batch runs under one")
@@ -131,10 +148,135 @@ def _check(operation: Operation, scope: Scope) -> str:
         case Erase(ids, reason):
             _strings("ids", ids or ())
             _string("reason", reason)
-        case _ if not _reading(operation):
+        case Enqueue() | Settle():
+            return _payload(operation, scope)
+        case Adopt():
+            return _adoption(operation, scope)
+        case _ if not _working(operation) and not _reading(operation):
             names = ", ".join(known.__name__ for known in get_args(Operation))
             raise InvalidInput(f"{operation!r} is no operation; use one of {names}")
     return ""
+
+
+def check_due(limit: object, kinds: object) -> None:
+    """Refuse malformed arguments of `RecordStore.due`."""
+    _whole("limit", limit)
+    if kinds is not None:
+        _strings("kinds", kinds)
+
+
+def _payload(operation: Enqueue | Settle, scope: Scope) -> str:
+    """Check an operation that may carry a payload; its canonical JSON, `""` for none."""
+    if operation.due is not None:
+        _moment("due", operation.due)
+    if isinstance(operation, Enqueue):
+        _name("kind of a job", operation.kind)
+        if operation.key is not None:
+            _name("key of a job", operation.key)
+        if operation.scope is not None and not scope.covers(operation.scope):
+            raise InvalidInput(f"the job's scope ({operation.scope}) is not covered by the batch's ({scope})")
+    else:
+        _string("id", operation.id)
+        _name("worker", operation.worker)
+        _string("error", operation.error)
+        if operation.outcome not in _OUTCOMES:
+            raise InvalidInput(f"outcome {operation.outcome!r} is none of {', '.join(_OUTCOMES)}")
+        if operation.payload is None:
+            return ""
+        return meta_json(operation.payload, "the payload of a job", MAX_PAYLOAD)
+    return meta_json(operation.payload, "the payload of a job", MAX_PAYLOAD)
+
+
+def check_adopted(versions: Sequence[Record], now: datetime) -> None:
+    """Refuse a record that comes from after `now`, the store's time: what is written later would precede it."""
+    last = versions[-1].closed_at or versions[-1].recorded_at
+    if last > now or ulid_millis(versions[0].id) > to_micros(now) // 1000:
+        raise InvalidInput(f"record {versions[0].id} was written or closed after {now}, the time of this store; wait")
+
+
+def _adoption(operation: Adopt, scope: Scope) -> str:
+    """Check what does not depend on the store; the metadata of the versions as a JSON list of their canonical JSON."""
+    versions, terms, vectors = operation.versions, operation.terms, operation.vectors
+    if not versions or any(type(record) is not Record for record in versions):
+        raise InvalidInput(f"versions {versions!r} must be the records of one history, oldest first")
+    if len(terms) != len(versions) or len(vectors) != len(versions):
+        raise InvalidInput(f"{len(versions)} versions need as many terms and vectors, not {len(terms)}, {len(vectors)}")
+    first = versions[0]
+    if not is_ulid(first.id):
+        raise InvalidInput(f"id {first.id!r} is not a ULID (26 characters of Crockford base 32)")
+    if not scope.covers(first.scope):
+        raise InvalidInput(f"the record's scope ({first.scope}) is not covered by the batch's ({scope})")
+    metas = []
+    for record, stream, vector in zip(versions, terms, vectors, strict=True):
+        draft = Draft(
+            text=record.text, kind=record.kind, event_at=record.event_at, zone=record.zone,
+            valid_from=record.valid_from, valid_to=record.valid_to, speaker=record.speaker, role=record.role,
+            language=record.language, sources=record.sources, meta=record.meta, terms=stream, vector=vector,
+            state=record.state, origin=record.origin, trust=record.trust,
+        )  # fmt: skip
+        _draft(draft)
+        metas.append(check_draft(draft))
+        _version_times(record)
+        _usage(record)
+    for one, other in pairwise(versions):
+        shared = ("id", "scope", "hits", "last_hit", "strength", "utility")
+        if any(getattr(one, name) != getattr(other, name) for name in shared):
+            raise InvalidInput(f"versions {one.version} and {other.version} are not of one record {one.id}")
+        if one.version >= other.version or one.closed_at is None or one.closed_at > other.recorded_at:
+            raise InvalidInput(f"version {one.version} of {one.id} was not closed before {other.version} was written")
+    if len({v.space for v in vectors if v}) < len({(v.space, len(v.data)) for v in vectors if v}):
+        raise InvalidInput("the vectors of the versions have different dimensions in one space")
+    return json.dumps(metas)
+
+
+def _version_times(record: Record) -> None:
+    _whole("version", record.version)
+    for name in ("event_at", "valid_from", "recorded_at"):
+        _moment(name, getattr(record, name))
+    if record.version < 1 or (record.closed_at is None) is not (record.ended_at is None):
+        raise InvalidInput(f"version {record.version} of {record.id} is closed by halves, or numbered below 1")
+    if record.closed_at is not None and record.ended_at is not None:
+        _moment("closed_at", record.closed_at)
+        _moment("ended_at", record.ended_at)
+        if record.closed_at < record.recorded_at or record.ended_at < record.valid_from:
+            raise InvalidInput(f"version {record.version} of {record.id} ends before it begins")
+
+
+def _usage(record: Record) -> None:
+    _whole("hits", record.hits)
+    if record.last_hit is not None:
+        _moment("last_hit", record.last_hit)
+    _finite("strength", record.strength)
+    _finite("utility", record.utility)
+
+
+def _working(operation: Operation) -> bool:
+    """Check an operation on jobs that carries no payload; False when it is none."""
+    match operation:
+        case Lease(worker, kinds, limit, seconds):
+            _name("worker", worker)
+            _strings("kinds", kinds or ())
+            _whole("limit", limit)
+            _seconds(seconds)
+        case Renew(worker, ids, seconds):
+            _name("worker", worker)
+            _strings("ids", ids)
+            _seconds(seconds)
+        case Requeue(ids):
+            _strings("ids", ids or ())
+        case Discard(ids):
+            _strings("ids", ids)
+        case Jobs(states, kinds, limit, after):
+            _strings("states", states or ())
+            for state in states or ():
+                if state not in _JOB_STATES:
+                    raise InvalidInput(f"state {state!r} is none of {', '.join(_JOB_STATES)}")
+            _strings("kinds", kinds or ())
+            _whole("limit", limit)
+            _string("after", after or "")
+        case _:
+            return False
+    return True
 
 
 def _reading(operation: Operation) -> bool:
@@ -148,10 +290,12 @@ def _reading(operation: Operation) -> bool:
             _strings("kinds", operation.kinds or ())
             _count("limit", operation.limit)
             _string("after", operation.after or "")
+            _flag("derived", operation.derived)
             compile_filter(operation.where)
-        case Count(view, kinds):
+        case Count(view, kinds, derived):
             _view(view)
             _strings("kinds", kinds or ())
+            _flag("derived", derived)
         case History(id):
             _string("id", id)
         case Edges(ids, types):
@@ -240,6 +384,17 @@ def _count(name: str, value: object) -> None:
 def _whole(name: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < NEVER:
         raise InvalidInput(f"{name} {value!r} must be a whole number from 0 up")
+
+
+def _flag(name: str, value: object) -> None:
+    if value is not None and not isinstance(value, bool):
+        raise InvalidInput(f"{name} {value!r} must be True, False or None")
+
+
+def _seconds(value: object) -> None:
+    _finite("seconds", value)
+    if not isinstance(value, int | float) or not 0 < value <= MAX_SECONDS:
+        raise InvalidInput(f"seconds {value!r} must be above 0 and at most {MAX_SECONDS:.0f}, a year")
 
 
 def _finite(name: str, value: object) -> None:

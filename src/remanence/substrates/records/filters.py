@@ -5,9 +5,10 @@
     {"meta.rating": {"$gte": 4}, "meta.tags": {"contains": "work"}}
     {"OR": [{"kind": "fact"}, {"NOT": [{"role": "user"}]}], "meta.source": "*"}
 
-Fields: `id kind role speaker language state version text` (`memory`), the times `event_at valid_from valid_to
-recorded_at` (`created_at`), the scope ids `user_id agent_id run_id app_id` (`session_id`, `project_id`), and any key of
-the metadata, bare or after `meta.` / `metadata.`; dots descend into objects. A key that is itself spelt with dots wins.
+Fields: `id kind role speaker language state origin trust version text` (`memory`), the times `event_at valid_from
+valid_to recorded_at` (`created_at`), the scope ids `user_id agent_id run_id app_id` (`session_id`, `project_id`), and
+any key of the metadata, bare or after `meta.` / `metadata.`; dots descend into objects. A key that is itself spelt with
+dots wins.
 
 Operators: `eq ne in nin gt gte lt lte contains icontains` and `$eq $ne $in $nin $gt $gte $lt $lte`; `"*"` in place of a
 condition means that the field is present; `AND OR NOT` (`$and $or $not`) combine filters; NOT means that none holds.
@@ -21,7 +22,7 @@ different from all else, ordered with nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from datetime import date, datetime
 from typing import Any, Final
 
@@ -38,7 +39,7 @@ Test = Callable[[Any], bool]
 MAX_DEPTH: Final = 32
 """Levels of AND, OR and NOT, and of nesting in an operand."""
 
-_ATTRIBUTES: Final = ("id", "kind", "role", "speaker", "language", "state", "version", "text")
+_ATTRIBUTES: Final = ("id", "kind", "role", "speaker", "language", "state", "origin", "trust", "version", "text")
 _TIMES: Final = ("event_at", "valid_from", "valid_to", "recorded_at")
 _ALIASES: Final = {"memory": "text", "created_at": "recorded_at", **SYNONYMS}
 _META: Final = ("meta.", "metadata.")
@@ -76,6 +77,31 @@ def split_scope(filters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, A
         raise InvalidFilter(f"filters must be a mapping, not {type(filters).__name__} {filters!r}")
     ids: dict[str, Any] = {}
     return ids, _split(filters, ids, 1)
+
+
+def mentions(where: Mapping[str, Any], names: Collection[str]) -> bool:
+    """Whether a filter has a condition on one of these fields, at any depth of AND, OR and NOT.
+
+    Names are those of fields (`state`, `user_id`); a filter may use their synonyms. Metadata does not count.
+    """
+    if not isinstance(where, Mapping):
+        raise InvalidFilter(f"a filter must be a mapping, not {type(where).__name__} {where!r}")
+    return _mentions(where, names, 1)
+
+
+def _mentions(where: Mapping[str, Any], names: Collection[str], depth: int) -> bool:
+    _check_depth(depth)
+    for key, condition in where.items():
+        if key not in _LOGIC:
+            if _ALIASES.get(key, key) in names:
+                return True
+            continue
+        parts = [condition] if isinstance(condition, Mapping) else condition
+        if not isinstance(parts, Sequence):
+            continue
+        if any(_mentions(part, names, depth + 1) for part in parts if isinstance(part, Mapping)):
+            return True
+    return False
 
 
 def _split(where: Mapping[str, Any], ids: dict[str, Any], depth: int) -> dict[str, Any]:

@@ -15,6 +15,15 @@ from remanence.core.scope import Scope
 State = Literal["generated", "activated", "merged", "archived", "expired", "frozen"]
 STATES: tuple[str, ...] = get_args(State)
 
+DERIVED = "derived:"
+"""What the origin of derived records begins with; the name of the handler follows."""
+DERIVED_KINDS: frozenset[str] = frozenset(
+    {"fact", "entity", "episode", "summary", "instruction", "note", "conclusion", "reading"}
+)
+"""Kinds that workers give to what they derive; users may give them to their own memories too."""
+AWAY: frozenset[str] = frozenset({"merged", "archived", "expired"})
+"""States of what is put away."""
+
 MAX_TEXT = 8 * 1024 * 1024
 """Characters per record. A longer document belongs into several records."""
 MAX_META = 1024 * 1024
@@ -53,6 +62,8 @@ class Draft:
     `scope` None means the scope of the batch. `event_at` None means the time of recording; `valid_from` None means
     `event_at`. `id` is given only when a record moves in from elsewhere with its identity; it must be new.
     `terms` is the analysed token stream (what lexical search ranks by), `zone` the caller's time zone for display.
+    `origin` says where the text comes from ("user", "tool", "import:chatgpt", "derived:facts"), `trust` how far it may
+    be believed: 1 is the word of whom the memory belongs to, 0 is quarantine (kept, and found only when asked for).
     """
 
     text: str
@@ -71,6 +82,8 @@ class Draft:
     vector: Vector | None = None
     state: State = "generated"
     id: str | None = None
+    origin: str | None = None
+    trust: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +116,28 @@ class Record:
     last_hit: datetime | None = None
     strength: float = 1.0
     utility: float = 0.0
+    origin: str | None = None
+    trust: float = 1.0
+
+    @property
+    def derived(self) -> bool:
+        """Whether a worker made it from other records, so that it can be dropped and made again."""
+        return is_derived(self.origin)
+
+    @property
+    def hidden(self) -> bool:
+        """Whether it is put away: found only when asked for by its state or trust."""
+        return is_hidden(self.state, self.trust)
+
+
+def is_derived(origin: str | None) -> bool:
+    """Whether an origin is that of something worked out from other records."""
+    return origin is not None and origin.startswith(DERIVED)
+
+
+def is_hidden(state: str, trust: float) -> bool:
+    """Whether a record of this state and trust is left out of what search finds by default."""
+    return state in AWAY or trust <= 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,28 +205,31 @@ def check_draft(draft: Draft) -> str:
     for source in draft.sources:
         if not 0 <= source.start <= source.end:
             raise InvalidInput(f"source span {source.start}:{source.end} of {source.id} is not a span of text")
-    for name in ("speaker", "role", "language", "zone"):
+    trust: object = draft.trust
+    if isinstance(trust, bool) or not isinstance(trust, int | float) or not 0 <= trust <= 1:
+        raise InvalidInput(f"trust {trust!r} must be a number from 0 (quarantine) to 1")
+    for name in ("speaker", "role", "language", "zone", "origin"):
         value = getattr(draft, name)
         if value is not None and not isinstance(value, str):
             raise InvalidInput(f"{name} must be a string, not {type(value).__name__} {value!r}")
     return meta_json(draft.meta)
 
 
-def meta_json(meta: Mapping[str, Any]) -> str:
+def meta_json(meta: Mapping[str, Any], what: str = "metadata", limit: int = MAX_META) -> str:
     """Canonical JSON of metadata. NaN, infinities, non-string keys and foreign types are refused by name."""
+    if not isinstance(meta, Mapping):
+        raise InvalidInput(f"{what} must be a mapping, not {type(meta).__name__}")
     if not meta:
         return "{}"
-    if not isinstance(meta, Mapping):
-        raise InvalidInput(f"metadata must be a mapping, not {type(meta).__name__}")
     for key in meta:
         if not isinstance(key, str):
-            raise InvalidInput(f"metadata key {key!r} must be a string")
+            raise InvalidInput(f"{what} key {key!r} must be a string")
     try:
         text = json.dumps(dict(meta), allow_nan=False, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidInput(
-            f"metadata cannot be kept as JSON: {error}; use strings, finite numbers, lists and objects"
+            f"{what} cannot be kept as JSON: {error}; use strings, finite numbers, lists and objects"
         ) from error
-    if len(text) > MAX_META:
-        raise InvalidInput(f"metadata takes {len(text):,} bytes of JSON; the limit is {MAX_META:,}")
+    if len(text) > limit:
+        raise InvalidInput(f"{what} takes {len(text):,} bytes of JSON; the limit is {limit:,}")
     return text

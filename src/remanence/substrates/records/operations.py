@@ -1,7 +1,8 @@
 """All that can be asked of a record store: a closed union of frozen values, answered one by one.
 
-Writing:  Put  Revise  Close  Restore  Link  Unlink  Embed  Reindex  Touch  Erase
-Reading:  Get  Find  Count  History  Edges  Changes  Scan  Lookup  Pending  Spaces  Receipts
+Writing:  Put  Revise  Close  Restore  Adopt  Link  Unlink  Embed  Reindex  Touch  Erase
+Working:  Enqueue  Lease  Renew  Settle  Requeue  Discard   (the outbox; not journaled, so `undo` passes it by)
+Reading:  Get  Find  Count  History  Edges  Changes  Scan  Lookup  Pending  Spaces  Receipts  Jobs
 
 Every operation runs under the scope of its batch: what the scope does not cover does not exist for it, by-id
 operations included.
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from remanence.core.scope import Scope
 from remanence.substrates.records.model import Draft, Edge, Record, Source, Vector, View
 
-JournalOp = Literal["put", "revise", "close", "restore", "link", "unlink", "reindex", "erase"]
+JournalOp = Literal["put", "revise", "close", "restore", "adopt", "link", "unlink", "reindex", "erase"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,22 @@ class Restore:
     version: int
     expected_version: int | None = None
     """The newest version, open or closed, that the caller has seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """Write a record of another store with its identity: all `versions` as they are, oldest first, and its counters.
+
+    Both times of each version stay, so that every view shows it as it did there; what is journaled here is that it
+    came. `terms` and `vectors` are those of the versions (what `Record.terms` says is passed over). Sources have to
+    exist, here or among the records that the same batch adopts. Answer: `Written` of the newest version.
+    Errors: `Conflict` (the id is or was in use), `NotFound` (a source), `InvalidInput` (versions that contradict each
+    other, that lie after the store's time, or outside the batch's scope).
+    """
+
+    versions: tuple[Record, ...]
+    terms: tuple[tuple[str, ...], ...]
+    vectors: tuple[Vector | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +143,123 @@ class Erase:
     """Destroy records and all that rests on them alone: every version, vector, edge, counter, journal payload and
     vocabulary entry. `ids` None means everything the scope covers.
 
-    Lineage: a derived record goes when all its sources go; when some survive it stays and loses the others as sources.
+    Lineage: what a worker derived (`Record.derived`, of the newest version) goes as a whole when any of its versions
+    rests on something that goes: it is made again from what is left. Other records with sources go, version by version,
+    when all of the sources go; when some survive they stay and lose the others as sources.
     Cannot be undone. Answer: `Receipt`. Unknown ids are `NotFound`.
     """
 
     ids: tuple[str, ...] | None
     reason: str = ""
+
+
+JobState = Literal["waiting", "leased", "dead"]
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueue:
+    """Put work into the outbox, in the same transaction as what it is about. Answer: the job's id.
+
+    The job remembers the change of its own batch (`Job.change`), so that its worker finds what was written; a batch
+    that only enqueues makes no change. `payload` is JSON of at most `MAX_PAYLOAD` bytes and holds ids and settings,
+    never text. With a `key`, a waiting job of the same scope, kind and key is answered as it is, instead of a second
+    one: its change, payload and `due` stay those of the first. `scope` None means the scope of the batch.
+    """
+
+    kind: str
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    key: str | None = None
+    due: datetime | None = None
+    """Not before this; at once when None."""
+    scope: Scope | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Take jobs for `seconds`: waiting ones that are due, and leased ones whose lease ran out. Those come first that
+    have been ready for the longest, then the older ones. Each lease counts as an attempt.
+
+    Answer: `tuple[Job, ...]` in that order. `seconds` is at most a year.
+    """
+
+    worker: str
+    """A name that no two workers share, be they threads of one process."""
+    kinds: tuple[str, ...] | None = None
+    limit: int = 1
+    seconds: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """Hold leases for `seconds` from now on. Answer: ids still held; the leases of the others ran out."""
+
+    worker: str
+    ids: tuple[str, ...]
+    seconds: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """End a lease. Answer: True. `Conflict` when `worker` does not hold it (any more), be it that the lease ran out,
+    that it went to somebody else, or that there is no such job: then the whole batch is undone, so that what the worker
+    wrote in it happens once or not at all.
+
+    `outcome` "done" removes the job; "retry" makes it wait until `due` (None: it may be leased at once); "dead" sets it
+    aside with its error for a person to look at. `payload` replaces the job's own (how far it came). Of `error` the
+    first `outbox.MAX_ERROR` characters are kept.
+    """
+
+    id: str
+    worker: str
+    outcome: Literal["done", "retry", "dead"] = "done"
+    error: str = ""
+    due: datetime | None = None
+    payload: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Requeue:
+    """Let dead or waiting jobs be due at once, with their attempts forgotten; None: all dead ones. Answer: how many."""
+
+    ids: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Remove jobs that nobody holds (any more). Answer: how many."""
+
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """Jobs by id (so by age). Answer: `tuple[Job, ...]`; with `limit=0` a mapping from `(kind, state)` to counts."""
+
+    states: tuple[JobState, ...] | None = None
+    kinds: tuple[str, ...] | None = None
+    limit: int = 100
+    after: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A piece of work in the outbox."""
+
+    id: str
+    scope: Scope
+    kind: str
+    key: str | None
+    payload: Mapping[str, Any]
+    change: str | None
+    """Change of the batch that enqueued it; None when that wrote nothing else."""
+    state: JobState
+    attempts: int
+    created_at: datetime
+    due: datetime
+    worker: str | None
+    leased_until: datetime | None
+    error: str
+    """What the last attempt said; erasing anything that the work may have read empties it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +275,8 @@ class Find:
     """Records that `view` shows, by id (so by creation). Answer: `tuple[Record, ...]`.
 
     `where` is a predicate in the operator language of `filters.py`; `kinds` None means all; `after` is the id to
-    continue from (exclusive); `newest_first` turns the order around.
+    continue from (exclusive); `newest_first` turns the order around. `closed` adds the newest version of every record
+    that the view does not show: what is over, deleted or known too late.
     """
 
     view: View
@@ -156,6 +285,9 @@ class Find:
     limit: int | None = 100
     after: str | None = None
     newest_first: bool = False
+    closed: bool = False
+    derived: bool | None = None
+    """False leaves out what was derived from other records, True all else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +296,8 @@ class Count:
 
     view: View
     kinds: tuple[str, ...] | None = None
+    derived: bool | None = None
+    """As in `Find`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,9 +371,10 @@ class Receipts:
     """Receipts of earlier erasures whose scope this scope covers. Answer: `tuple[Receipt, ...]`, oldest first."""
 
 
-WriteOperation = Put | Revise | Close | Restore | Link | Unlink | Embed | Reindex | Touch | Erase
-ReadOperation = Get | Find | Count | History | Edges | Changes | Scan | Lookup | Pending | Spaces | Receipts
-Operation = WriteOperation | ReadOperation
+WriteOperation = Put | Revise | Close | Restore | Adopt | Link | Unlink | Embed | Reindex | Touch | Erase
+WorkOperation = Enqueue | Lease | Renew | Settle | Requeue | Discard
+ReadOperation = Get | Find | Count | History | Edges | Changes | Scan | Lookup | Pending | Spaces | Receipts | Jobs
+Operation = WriteOperation | WorkOperation | ReadOperation
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,11 +397,14 @@ class Receipt:
     reason: str
     ids: tuple[str, ...]
     derived: tuple[str, ...]
-    """Ids that went because all their sources went."""
+    """Ids that went because of what their sources were."""
     kept: tuple[str, ...]
-    """Derived records that lost a source but stay, supported by others."""
+    """Records that lost a source, or a version, but stay."""
     counts: Mapping[str, int]
     """Rows destroyed by kind of row: versions, vectors, edges, usage, journal, terms."""
+    again: tuple[str, ...] = ()
+    """Surviving records, not derived themselves, on which destroyed derived ones rested too: what they can be made
+    from again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +412,7 @@ class JournalEntry:
     """One line of the journal. `version` is the version written, closed or reindexed; 0 for edges, erasures.
 
     `detail` holds what undo needs and never any text of a record: `{"previous": 1}` for a revision (version closed),
-    the edge for links, the receipt id for erasures.
+    the edge for links, `{"open": true}` for an adopted version, the receipt id for erasures.
     """
 
     seq: int
@@ -311,6 +449,9 @@ class Columns:
     scope_of: NDArray[np.int32]
     speakers: list[str | None]
     roles: list[str | None]
+    origins: list[str | None]
+    hidden: NDArray[np.bool_]
+    """Whether the version's state or trust puts it away (`is_hidden`)."""
     event_at: NDArray[np.int64]
     valid_from: NDArray[np.int64]
     valid_to: NDArray[np.int64]
@@ -332,6 +473,9 @@ class Columns:
     """`(id, version, data, scale)` of vectors attached after `Scan.vectors_after` to versions not listed here."""
 
 
+MAX_PAYLOAD = 64 * 1024
+"""Bytes of JSON that a job may carry."""
+
 NEVER = 2**63 - 1
 """Microseconds value that stands for 'not closed' or 'no end'."""
 
@@ -348,8 +492,53 @@ class Outcome:
 
 
 __all__ = [
-    "NEVER", "Changes", "Close", "Columns", "Count", "Draft", "Edge", "Edges", "Embed", "Erase", "Find", "Get",
-    "History", "JournalEntry", "JournalOp", "Link", "Lookup", "Operation", "Outcome", "Pending", "Put", "ReadOperation",
-    "Receipt", "Receipts", "Record", "Reindex", "Restore", "Revise", "Scan", "Source", "Spaces", "Touch", "Unlink",
-    "Vector", "View", "WriteOperation", "Written",
+    "MAX_PAYLOAD",
+    "NEVER",
+    "Adopt",
+    "Changes",
+    "Close",
+    "Columns",
+    "Count",
+    "Discard",
+    "Draft",
+    "Edge",
+    "Edges",
+    "Embed",
+    "Enqueue",
+    "Erase",
+    "Find",
+    "Get",
+    "History",
+    "Job",
+    "JobState",
+    "Jobs",
+    "JournalEntry",
+    "JournalOp",
+    "Lease",
+    "Link",
+    "Lookup",
+    "Operation",
+    "Outcome",
+    "Pending",
+    "Put",
+    "ReadOperation",
+    "Receipt",
+    "Receipts",
+    "Record",
+    "Reindex",
+    "Renew",
+    "Requeue",
+    "Restore",
+    "Revise",
+    "Scan",
+    "Settle",
+    "Source",
+    "Spaces",
+    "Touch",
+    "Unlink",
+    "Vector",
+    "View",
+    "WorkOperation",
+    "WriteOperation",
+    "Written",
 ]  # fmt: skip

@@ -17,7 +17,8 @@ class RecordStore(Protocol):
     - a batch is atomic: all of its writes are durable when it returns, or none when it raises;
     - reads in a batch see the writes before them; a later batch, from any process, sees all earlier ones;
     - ids are ULIDs given by the store, increasing, never reused, not even after an erasure;
-    - system time never runs backwards within a store, whatever the clock does;
+    - system time never runs backwards within a store, whatever the clock does, for leases and due times neither;
+    - a job is held by at most one worker at a time, and by none whose lease ran out;
     - nothing outside the batch's scope can be seen, counted, linked or changed.
     """
 
@@ -30,6 +31,11 @@ class RecordStore(Protocol):
 
     def position(self) -> int:
         """Last journal position of the whole store: a cheap check whether anything changed, in any process."""
+        ...
+
+    def due(self, limit: int = 100, kinds: Sequence[str] | None = None) -> list[Scope]:
+        """Scopes that hold jobs (of these kinds) which could be leased now, in the order in which `Lease` would take
+        them. Each is named once; of several ids in a scope none is left out, so it is the scope to lease under."""
         ...
 
     def close(self) -> None:

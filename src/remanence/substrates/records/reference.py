@@ -7,6 +7,7 @@ of its operations have succeeded: this is what makes a batch atomic.
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,27 +18,36 @@ from remanence.core.clock import EPOCH, Clock, parse_time, utc_now
 from remanence.core.errors import Conflict, EmbeddingSpaceMismatch, NotFound, StoreClosed
 from remanence.core.ids import RandomBits, UlidFactory
 from remanence.core.scope import FIELDS, Scope
-from remanence.substrates.records.checks import Times, check_batch, ending, resolve, writes
+from remanence.substrates.records import working
+from remanence.substrates.records.checks import Times, check_adopted, check_batch, check_due, ending, resolve, writes
 from remanence.substrates.records.model import Draft, Edge, Record, Source, Vector
 from remanence.substrates.records.operations import (
+    Adopt,
     Close,
+    Discard,
     Embed,
+    Enqueue,
     Erase,
+    Jobs,
     JournalEntry,
     JournalOp,
+    Lease,
     Link,
     Operation,
     Outcome,
     Put,
     Receipt,
     Reindex,
+    Renew,
+    Requeue,
     Restore,
     Revise,
+    Settle,
     Touch,
     Unlink,
     Written,
 )
-from remanence.substrates.records.state import Placed, State, Usage, Version, answer
+from remanence.substrates.records.state import Placed, State, Usage, Version, answer, bare
 
 
 class MemoryStore:
@@ -64,7 +74,10 @@ class MemoryStore:
                 state = state.copy()
                 self._now = self._moment(state)
             work = _Batch(state, scope, actor, why, self._now, self._ids)
+            work.adopting = frozenset(op.versions[0].id for op in operations if isinstance(op, Adopt))
             results = tuple(work.run(operation, meta) for operation, meta in zip(operations, metas, strict=True))
+            if work.change is not None:
+                working.name_change(state, work.unnamed, work.change)
             self._state = state
             return Outcome(work.change, state.seq, results)
 
@@ -74,6 +87,13 @@ class MemoryStore:
             self._check_open()
             return self._state.seq
 
+    def due(self, limit: int = 100, kinds: Sequence[str] | None = None) -> list[Scope]:
+        """Scopes that hold jobs which could be leased now; see `RecordStore`."""
+        with self._lock:
+            self._check_open()
+            check_due(limit, kinds)
+            return working.due(self._state, self._moment(self._state), limit, kinds)
+
     def close(self) -> None:
         """Forget everything. Idempotent; later use raises `StoreClosed`."""
         with self._lock:
@@ -81,9 +101,10 @@ class MemoryStore:
             self._state = State()
 
     def _moment(self, state: State) -> datetime:
-        """The time of a batch: what the clock reads, unless the journal already stands at a later time."""
+        """The time of a batch: what the clock reads, unless an earlier batch already stands at a later time."""
         reading = parse_time(self._clock()).astimezone(UTC)
-        return max(reading, state.journal[-1].at) if state.journal else reading
+        journaled = state.journal[-1].at if state.journal else reading
+        return max(reading, journaled, state.worked or reading)
 
     def _reading(self) -> datetime:
         return self._now
@@ -104,9 +125,13 @@ class _Batch:
         self.now = now
         self.ids = ids
         self.change: str | None = None
+        self.adopting: frozenset[str] = frozenset()
+        """Ids of the records that the batch adopts."""
+        self.unnamed: list[str] = []
+        """Jobs that were made before the batch had a change."""
 
     def run(self, operation: Operation, meta: str) -> Any:
-        """The answer to one operation; `meta` is the canonical JSON of its draft's metadata."""
+        """The answer to one operation; `meta` is the canonical JSON of its draft's metadata or of its payload."""
         match operation:
             case Put(draft):
                 return self.put(draft, meta)
@@ -116,6 +141,8 @@ class _Batch:
                 return self.close(id, at, expected)
             case Restore(id, version, expected):
                 return self.restore(id, version, expected)
+            case Adopt():
+                return self.adopt(operation, json.loads(meta))
             case Link(edge):
                 return self.link(edge)
             case Unlink(edge):
@@ -128,6 +155,20 @@ class _Batch:
                 return self.touch(operation)
             case Erase(ids, reason):
                 return self.erase(ids, reason)
+            case Enqueue():
+                return self.enqueue(operation, meta)
+            case Lease():
+                return working.lease(self.state, self.scope, operation, self.now)
+            case Renew():
+                return working.renew(self.state, self.scope, operation, self.now)
+            case Settle():
+                return working.settle(self.state, self.scope, operation, meta, self.now)
+            case Requeue():
+                return working.requeue(self.state, self.scope, operation, self.now)
+            case Discard():
+                return working.discard(self.state, self.scope, operation, self.now)
+            case Jobs():
+                return working.jobs(self.state, self.scope, operation)
             case _:
                 return answer(self.state, self.scope, operation)
 
@@ -169,6 +210,34 @@ class _Batch:
             if (owner, number) == (id, version):
                 self.state.vectors[id, again.version, space] = Placed(placed.vector, 0)
         return self.keep(again, earlier.meta, "restore", {"from": version, "previous": previous})
+
+    def adopt(self, operation: Adopt, metas: list[str]) -> Written:
+        newest = operation.versions[-1]
+        id = newest.id
+        if id in self.state.records or id in self.state.retired:
+            raise Conflict(f"id {id} is taken or was erased; ids are never used twice")
+        check_adopted(operation.versions, self.now)
+        for source in (source for record in operation.versions for source in record.sources):
+            if source.id not in self.adopting and not self.state.has(source.id, self.scope):
+                raise NotFound(f"source {source.id} is no record in scope {self.scope}")
+        for vector in operation.vectors:
+            if vector is not None:
+                self.check_space(vector)
+        self.ids.follow(id)
+        self.begin_change()
+        parts = zip(operation.versions, metas, operation.terms, operation.vectors, strict=True)
+        for record, meta, terms, vector in parts:
+            self.number(terms)
+            if vector is not None:
+                self.state.vectors[id, record.version, vector.space] = Placed(vector, 0)
+            self.keep(bare(record, terms), meta, "adopt", {"open": record.closed_at is None})
+            if record.closed_at is not None:
+                *earlier, kept = self.state.records[id]
+                self.state.records[id] = (*earlier, replace(kept, closed=kept.opened))
+        usage = Usage(newest.hits, newest.last_hit, float(newest.strength), float(newest.utility))
+        if usage != Usage():
+            self.state.usage[id] = usage
+        return Written(id, newest.version, newest.recorded_at)
 
     def link(self, edge: Edge) -> bool:
         key = (edge.source, edge.target, edge.type)
@@ -228,6 +297,17 @@ class _Batch:
             )
         return len(ids)
 
+    def enqueue(self, operation: Enqueue, payload: str) -> str:
+        scope = operation.scope or self.scope
+        waiting = working.waiting(self.state, scope, operation)
+        if waiting is not None:
+            return waiting
+        id = self.ids()
+        working.enqueue(self.state, scope, operation, payload, self.now, id, self.change)
+        if self.change is None:
+            self.unnamed.append(id)
+        return id
+
     def erase(self, ids: tuple[str, ...] | None, reason: str) -> Receipt:
         if ids is None:
             asked = {id for id in self.state.records if self.state.has(id, self.scope)}
@@ -235,6 +315,12 @@ class _Batch:
             asked = {self.state.versions(id, self.scope)[0].record.id for id in ids}
         derived, kept, destroyed = self.follow_lineage(asked)
         gone = asked | derived
+        places = {self.state.records[id][0].record.scope for id, _ in destroyed}
+        working.forget(self.state, self.scope, gone, places, whole=ids is None)
+        again = self.support(gone, destroyed)
+        # Whoever asks for everything means what was said; the rest goes with it.
+        if ids is None:
+            asked = {id for id in asked if not self.state.records[id][-1].record.derived}
         counts = self.destroy(gone, destroyed)
         for id in kept:
             self.state.records[id] = tuple(_without(version, gone) for version in self.state.records[id])
@@ -245,9 +331,10 @@ class _Batch:
             actor=self.actor,
             reason=reason,
             ids=tuple(sorted(asked)),
-            derived=tuple(sorted(derived)),
+            derived=tuple(sorted(gone - asked)),
             kept=tuple(sorted(kept)),
             counts=counts,
+            again=again,
         )
         self.state.receipts.append(receipt)
         self.write_down("erase", self.scope, receipt.id, 0, {})
@@ -261,12 +348,13 @@ class _Batch:
                 (id, version.record.version)
                 for id, versions in self.state.records.items()
                 for version in versions
-                if id in gone or _rests_on(version, gone)
+                if id in gone or _falls_with(version, gone)
             }
             emptied = {
                 id
                 for id, versions in self.state.records.items()
                 if all((id, version.record.version) in doomed for version in versions)
+                or (versions[-1].record.derived and any(_cites(version, gone) for version in versions))
             }
             if emptied == gone:
                 break
@@ -274,9 +362,20 @@ class _Batch:
         kept = {
             id
             for id, versions in self.state.records.items()
-            if id not in gone and any(source.id in gone for version in versions for source in version.record.sources)
+            if id not in gone and any(_cites(version, gone) for version in versions)
         }
         return gone - asked, kept, doomed
+
+    def support(self, gone: set[str], doomed: set[tuple[str, int]]) -> tuple[str, ...]:
+        """Surviving records that are not derived, on which the derived ones among the destroyed versions rested."""
+        sources = {
+            source.id
+            for id, versions in self.state.records.items()
+            for version in versions
+            if (id, version.record.version) in doomed and version.record.derived
+            for source in version.record.sources
+        }
+        return tuple(sorted(id for id in sources - gone if not self.state.records[id][-1].record.derived))
 
     def destroy(self, gone: set[str], doomed: set[tuple[str, int]]) -> Mapping[str, int]:
         """Remove records and versions with all that hangs on them; how many rows of each kind went."""
@@ -360,6 +459,8 @@ class _Batch:
             meta={},
             terms=tuple(draft.terms),
             state=draft.state,
+            origin=draft.origin,
+            trust=float(draft.trust),
         )
         self.number(record.terms)
         if draft.vector is not None:
@@ -418,7 +519,14 @@ def _shared(one: Scope, other: Scope) -> Scope:
     return Scope(**{name: getattr(one, name) for name in FIELDS if getattr(one, name) == getattr(other, name)})
 
 
-def _rests_on(version: Version, gone: set[str]) -> bool:
+def _cites(version: Version, gone: set[str]) -> bool:
+    return any(source.id in gone for source in version.record.sources)
+
+
+def _falls_with(version: Version, gone: set[str]) -> bool:
+    """Whether a version has nothing left to rest on; a derived one may hold the words of any source."""
+    if version.record.derived:
+        return _cites(version, gone)
     sources = version.record.sources
     return bool(sources) and all(source.id in gone for source in sources)
 

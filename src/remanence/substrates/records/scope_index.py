@@ -18,6 +18,7 @@ from remanence.core.scope import Scope
 from remanence.kernels.bm25 import Postings, length_norms
 from remanence.kernels.growing import Growing
 from remanence.kernels.sequence_links import SessionLinks
+from remanence.substrates.records.columns import only
 from remanence.substrates.records.model import View
 from remanence.substrates.records.operations import NEVER, Columns, Lookup, Scan
 from remanence.substrates.records.port import RecordStore
@@ -42,16 +43,22 @@ _ALIKE = 98.0
 _ALIKE_UNMEASURED = 0.5
 
 
+_Looked = tuple[int, int | None, int | None, bool]
+"""`now`, `as_of`, `known_at` of a view, and whether what is put away was asked for."""
+
+
 class ScopeIndex:
     """Columns of every version in a scope, closed ones included; row numbers are stable until an erasure.
 
+    What was derived from other records would count their words twice: it has an index of its own (`derived`).
     Row -1 stands for "no neighbour". Hold `lock` while reading more than one attribute.
     """
 
-    def __init__(self, store: RecordStore, scope: Scope, space: str | None, dim: int) -> None:
+    def __init__(self, store: RecordStore, scope: Scope, space: str | None, dim: int, *, derived: bool = False) -> None:
         self.scope = scope
         self.space = space
         self.dim = dim
+        self.derived = derived
         self.lock = threading.RLock()
         self._store = store
         self._clear()
@@ -76,6 +83,7 @@ class ScopeIndex:
         self._speaker: Growing[np.int32] = Growing(np.int32)
         self._is_user: Growing[np.bool_] = Growing(np.bool_)
         self._is_turn: Growing[np.bool_] = Growing(np.bool_)
+        self._hidden: Growing[np.bool_] = Growing(np.bool_)
         self._flags: Growing[np.uint8] = Growing(np.uint8)
         self._lengths: Growing[np.float32] = Growing(np.float32)
         self._scales: Growing[np.float32] = Growing(np.float32)
@@ -92,7 +100,7 @@ class ScopeIndex:
         self._session_totals: NDArray[np.float64] | None = None
         self._revised = False
         self._alike = (0, _ALIKE_UNMEASURED)
-        self._visible: tuple[tuple[int, int | None, int | None], int, NDArray[np.bool_] | None, int] | None = None
+        self._visible: tuple[_Looked, int, NDArray[np.bool_] | None, int] | None = None
 
     # Columns, [n] each unless said otherwise.
 
@@ -260,38 +268,42 @@ class ScopeIndex:
         """Bytes held, Python's own objects estimated."""
         columns = (
             self._version, self._older, self._session, self._previous, self._next, self._speaker, self._is_user,
-            self._is_turn, self._flags, self._lengths, self._scales, self._codes, self._times, self._window,
-            self._terms, self._ends,
+            self._is_turn, self._hidden, self._flags, self._lengths, self._scales, self._codes, self._times,
+            self._window, self._terms, self._ends,
         )  # fmt: skip
         looked_up = 0 if self._latest is None else 104 * len(self._latest)
         tables = looked_up + 300 * len(self._groups) + 150 * len(self._integers)
         norms = 0 if self._norms is None else self._norms.nbytes
         return sum(c.nbytes for c in columns) + 83 * len(self.ids) + self.postings.nbytes + tables + norms
 
-    def visible(self, view: View) -> NDArray[np.bool_] | None:
+    def visible(self, view: View, *, hidden: bool = False) -> NDArray[np.bool_] | None:
         """Which rows `view` shows, at most one version of each record; None means all of them.
 
-        The column form of `View.shows`, and of the rule that the newest version shown stands for its record.
+        The column form of `View.shows`, and of the rule that the newest version shown stands for its record. What is
+        put away (`Record.hidden`) is left out unless `hidden`.
         """
         now, as_of, known_at = view.micros()
         if self._visible is not None:
-            (from_now, cached_as_of, cached_known), until, mask, rows = self._visible
-            if (cached_as_of, cached_known) == (as_of, known_at) and (as_of is not None or from_now <= now < until):
+            (from_now, *cached), until, mask, rows = self._visible
+            if cached == [as_of, known_at, hidden] and (as_of is not None or from_now <= now < until):
                 if rows < len(self):
                     shown, ends = self._shown(rows, now, as_of, known_at)
+                    shown = shown if hidden else shown & ~self._hidden.view[rows:]
                     if mask is not None or not shown.all():
                         mask = np.concatenate([np.ones(rows, bool) if mask is None else mask, shown])
                     until = min(until, int(ends[ends > now].min(initial=NEVER)))
-                    self._visible = ((now, as_of, known_at), until, mask, len(self))
+                    self._visible = ((now, as_of, known_at, hidden), until, mask, len(self))
                 return mask
         shown, ends = self._shown(0, now, as_of, known_at)
         older = self._older.view[shown]
         while len(older := older[older >= 0]):
             shown[older] = False
             older = self._older.view[older]
+        if not hidden:
+            shown &= ~self._hidden.view
         until = int(ends[ends > now].min(initial=NEVER))
         found = None if shown.all() else shown
-        self._visible = ((now, as_of, known_at), until, found, len(self))
+        self._visible = ((now, as_of, known_at, hidden), until, found, len(self))
         return found
 
     def _shown(
@@ -341,7 +353,7 @@ class ScopeIndex:
         scan = Scan(after=self.seq, space=self.space, vectors_after=self.vectors_seq)
         (columns,) = self._store.batch([scan], scope=self.scope).results
         assert isinstance(columns, Columns)
-        return columns
+        return only(columns, self.derived)
 
     def _touch(self, rows: NDArray[np.intp]) -> None:
         around = np.concatenate(list(self.neighbours(rows).values()))
@@ -371,6 +383,7 @@ class ScopeIndex:
         times = (columns.event_at, columns.valid_from, columns.valid_to, columns.recorded_at, columns.closed_at,
                  columns.ended_at)  # fmt: skip
         self._times.extend(np.stack(times, axis=1))
+        self._hidden.extend(columns.hidden)
         self._scales.extend(columns.scales)
         self._codes.take(np.zeros((count, self.dim), np.int8) if columns.vectors is None else columns.vectors)
         events = self.event_at
@@ -510,6 +523,9 @@ def who_speaks(speaker: str | None, role: str | None, scope: Scope) -> str:
     return role or ""
 
 
+_Key = tuple[Scope, str | None, bool]
+
+
 class IndexCache:
     """Scope indexes in use, least recently used thrown away first once they hold more than `budget` bytes."""
 
@@ -517,21 +533,22 @@ class IndexCache:
         self.budget = budget
         self._store = store
         self._lock = threading.RLock()
-        self._indexes: OrderedDict[tuple[Scope, str | None], ScopeIndex] = OrderedDict()
-        self._sizes: dict[tuple[Scope, str | None], int] = {}
+        self._indexes: OrderedDict[_Key, ScopeIndex] = OrderedDict()
+        self._sizes: dict[_Key, int] = {}
 
-    def get(self, scope: Scope, space: str | None, dim: int) -> ScopeIndex:
-        """The index of a scope, brought up to date with the store."""
+    def get(self, scope: Scope, space: str | None, dim: int, *, derived: bool = False) -> ScopeIndex:
+        """The index of a scope, or of what was derived in it, brought up to date with the store."""
+        key = (scope, space, derived)
         with self._lock:
-            index = self._indexes.get((scope, space))
+            index = self._indexes.get(key)
             if index is None:
-                index = self._indexes[(scope, space)] = ScopeIndex(self._store, scope, space, dim)
-            self._indexes.move_to_end((scope, space))
+                index = self._indexes[key] = ScopeIndex(self._store, scope, space, dim, derived=derived)
+            self._indexes.move_to_end(key)
         index.refresh()
-        self._shrink((scope, space), index.nbytes)
+        self._shrink(key, index.nbytes)
         return index
 
-    def _shrink(self, used: tuple[Scope, str | None], size: int) -> None:
+    def _shrink(self, used: _Key, size: int) -> None:
         with self._lock:
             if used in self._indexes:
                 self._sizes[used] = size

@@ -74,4 +74,6 @@ def _plain(record: Record) -> dict[str, Any]:
         "sources": [list(source) for source in record.sources],
         "meta": dict(record.meta),
         "state": record.state,
+        "origin": record.origin,
+        "trust": record.trust,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -25,6 +25,7 @@ from remanence.substrates.records.operations import (
     Find,
     Get,
     History,
+    Job,
     JournalEntry,
     Lookup,
     Pending,
@@ -62,6 +63,13 @@ class Placed(NamedTuple):
     position: int
 
 
+class Queued(NamedTuple):
+    """A job, and its payload as canonical JSON (the one of `job` stays empty)."""
+
+    job: Job
+    payload: str
+
+
 @dataclass(slots=True)
 class State:
     """All that a store holds. Values inside the containers are immutable, so copying the containers copies all."""
@@ -79,6 +87,9 @@ class State:
     terms: dict[str, int] = field(default_factory=dict)
     journal: list[JournalEntry] = field(default_factory=list)
     receipts: list[Receipt] = field(default_factory=list)
+    jobs: dict[str, Queued] = field(default_factory=dict)
+    worked: datetime | None = None
+    """Time of the newest batch that made or changed a job: such batches need not be in the journal."""
     seq: int = 0
     vectors_seq: int = 0
     terms_seq: int = 0
@@ -88,7 +99,7 @@ class State:
         copied: dict[str, Any] = {}
         for part in fields(self):
             value = getattr(self, part.name)
-            copied[part.name] = value if isinstance(value, int) else value.copy()
+            copied[part.name] = value.copy() if isinstance(value, dict | list | set) else value
         return State(**copied)
 
     def versions(self, id: str, scope: Scope) -> tuple[Version, ...]:
@@ -113,16 +124,35 @@ class State:
         return replace(version.record, meta=json.loads(version.meta), **usage._asdict())
 
 
+def bare(record: Record, terms: tuple[str, ...]) -> Record:
+    """A version of another store as this one keeps it: in UTC, without metadata and counters, which stand elsewhere."""
+    return replace(
+        record,
+        event_at=record.event_at.astimezone(UTC),
+        valid_from=record.valid_from.astimezone(UTC),
+        valid_to=record.valid_to and record.valid_to.astimezone(UTC),
+        recorded_at=record.recorded_at.astimezone(UTC),
+        closed_at=record.closed_at and record.closed_at.astimezone(UTC),
+        ended_at=record.ended_at and record.ended_at.astimezone(UTC),
+        trust=float(record.trust),
+        terms=tuple(terms),
+        sources=tuple(record.sources),
+        meta={},
+        **Usage()._asdict(),
+    )
+
+
 def answer(state: State, scope: Scope, operation: ReadOperation) -> Any:
-    """The answer to one reading operation under a scope."""
+    """The answer to one reading operation under a scope, except `Jobs`."""
     match operation:
         case Get(ids, view):
             found = {record.id: record for record in _shown(state, scope, view, ids)}
             return tuple(found.get(id) for id in ids)
         case Find():
             return _find(state, scope, operation)
-        case Count(view, kinds):
-            return sum(kinds is None or record.kind in kinds for record in _shown(state, scope, view, state.records))
+        case Count():
+            shown = _shown(state, scope, operation.view, state.records)
+            return sum(_wanted(record, operation) for record in shown)
         case History(id):
             return tuple(state.full(version) for version in state.versions(id, scope))
         case Edges(ids, types):
@@ -160,13 +190,21 @@ def answer(state: State, scope: Scope, operation: ReadOperation) -> Any:
             return tuple(replace(receipt, counts=dict(receipt.counts)) for receipt in receipts)
 
 
-def _shown(state: State, scope: Scope, view: View, ids: Iterable[str]) -> Iterator[Record]:
-    """Of each record among `ids` that the scope covers, the newest version that the view shows."""
+def _shown(state: State, scope: Scope, view: View, ids: Iterable[str], *, closed: bool = False) -> Iterator[Record]:
+    """Of each record among `ids` that the scope covers, the newest version that the view shows; with `closed`, the
+    newest version of all where it shows none."""
     for id in ids:
         if state.has(id, scope):
-            shown = [version for version in state.records[id] if view.shows(version.record)]
+            versions = state.records[id]
+            shown = [version for version in versions if view.shows(version.record)] or list(versions if closed else ())
             if shown:
                 yield state.full(shown[-1])
+
+
+def _wanted(record: Record, operation: Find | Count) -> bool:
+    if operation.kinds is not None and record.kind not in operation.kinds:
+        return False
+    return operation.derived is None or record.derived is operation.derived
 
 
 def _find(state: State, scope: Scope, find: Find) -> tuple[Record, ...]:
@@ -177,8 +215,8 @@ def _find(state: State, scope: Scope, find: Find) -> tuple[Record, ...]:
         ids = [id for id in ids if (id < after if find.newest_first else id > after)]
     found = (
         record
-        for record in _shown(state, scope, find.view, ids)
-        if (find.kinds is None or record.kind in find.kinds) and accepts(record)
+        for record in _shown(state, scope, find.view, ids, closed=find.closed)
+        if _wanted(record, find) and accepts(record)
     )
     return tuple(islice(found, find.limit))
 
@@ -203,6 +241,8 @@ def _scan(state: State, scope: Scope, scan: Scan) -> Columns:
         scope_of=np.array([scopes[record.scope] for record in records], dtype=np.int32),
         speakers=[record.speaker for record in records],
         roles=[record.role for record in records],
+        origins=[record.origin for record in records],
+        hidden=np.array([record.hidden for record in records], dtype=np.bool_),
         event_at=np.array([to_micros(record.event_at) for record in records], dtype=np.int64),
         valid_from=np.array([to_micros(record.valid_from) for record in records], dtype=np.int64),
         valid_to=np.array([_micros(record.valid_to) for record in records], dtype=np.int64),

@@ -16,6 +16,7 @@ from remanence.substrates.records.operations import (
     Outcome,
     Restore,
     Unlink,
+    WorkOperation,
     WriteOperation,
 )
 from remanence.substrates.records.port import RecordStore
@@ -23,8 +24,18 @@ from remanence.substrates.records.port import RecordStore
 _LINKS = ("link", "unlink")
 
 
-def undo(store: RecordStore, change: str, *, scope: Scope, actor: str = "", why: str = "") -> Outcome:
+def undo(
+    store: RecordStore,
+    change: str,
+    *,
+    scope: Scope,
+    actor: str = "",
+    why: str = "",
+    also: Sequence[WorkOperation] = (),
+) -> Outcome:
     """Take back what `change` did within `scope`, as one new change, which can itself be undone.
+
+    `also` is work that follows from it, such as jobs that derive anew; it stands in the same batch, behind the rest.
 
     Nothing is rewritten: a record that the change opened is retracted, one that it altered gets a new version with the
     earlier content, links come back with their earlier weight. What was erased since stays erased. Changes can be
@@ -46,7 +57,7 @@ def undo(store: RecordStore, change: str, *, scope: Scope, actor: str = "", why:
     histories = store.batch([History(id) for id in closed], scope=scope).results
     retracted = {(v.id, v.version) for versions in histories for v in versions if v.ended_at == v.valid_from}
     operations = inverse(entries, change, retracted)
-    return store.batch(operations, scope=scope, actor=actor, why=why or f"undo {change}")
+    return store.batch([*operations, *also], scope=scope, actor=actor, why=why or f"undo {change}")
 
 
 def inverse(
@@ -110,6 +121,8 @@ def _states(life: Iterable[JournalEntry], retracted: Collection[tuple[str, int]]
                 state = reopened[state]
             case "close":
                 state = ("closed", entry.seq)
+            case "adopt" if not entry.detail["open"]:
+                state = ("closed", entry.seq)
             case "restore":
                 origin[entry.version] = origin.get(entry.detail["from"], entry.detail["from"])
                 if entry.detail["previous"] is None:
@@ -131,7 +144,7 @@ def _record_back(life: Sequence[JournalEntry]) -> list[WriteOperation]:
     """Only where a record stood before the change and where it stands now matter, not the steps between."""
     first, last = life[0], life[-1]
     match first.op:
-        case "put":
+        case "put" | "adopt":
             before = None
         case "close":
             before = first.detail["version"]
@@ -139,7 +152,8 @@ def _record_back(life: Sequence[JournalEntry]) -> list[WriteOperation]:
             before = first.detail["previous"]
     if before is not None:
         return [Restore(last.id, before, expected_version=last.version)]
-    return [] if last.op == "close" else [Close(last.id, expected_version=last.version)]
+    over = last.op == "close" or (last.op == "adopt" and not last.detail["open"])
+    return [] if over else [Close(last.id, expected_version=last.version)]
 
 
 def _link_back(first: JournalEntry) -> list[WriteOperation]:

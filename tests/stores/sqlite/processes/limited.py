@@ -60,7 +60,7 @@ def rights(folder: Path) -> dict[str, Any]:
         try:
             answer[name]["texts"] = [record.text for record in everything(store)]
         except StoreError as error:
-            answer[name]["texts"] = type(error).__name__
+            answer[name]["texts"], answer[name]["reading"] = type(error).__name__, f"{type(error).__name__}: {error}"
         store.close()
     return answer
 
