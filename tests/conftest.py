@@ -22,6 +22,9 @@ settings.load_profile(os.environ.get("REMANENCE_HYPOTHESIS", "fixed"))
 # Libraries that would look for models on the network read these in child processes too, where sockets are not blocked.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
+# What is worked out, and when, is for each test to say; those of the thread behind a memory switch it on.
+os.environ["REMANENCE_BACKGROUND"] = "0"
+os.environ.pop("REMANENCE_LLM", None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -24,12 +24,14 @@ def clock() -> SteppingClock:
 
 @pytest.fixture(params=["reference", "sqlite"])
 def make(request: pytest.FixtureRequest, tmp_path: Path, clock: SteppingClock) -> Iterator[Make]:
-    """Makes memories; those of one test share a file where the store has one."""
+    """Makes memories; those of one test share a file where the store has one. A module with `ENRICH = False` looks at
+    what is said alone."""
     made: list[Memory] = []
+    enrich = getattr(request.module, "ENRICH", True)
 
     def new(path: str | None = None, **options: Any) -> Memory:
         default = ":memory:" if request.param == "reference" else str(tmp_path / "one.db")
-        made.append(Memory(path or default, **{"clock": clock, **options}))
+        made.append(Memory(path or default, **{"clock": clock, "enrich": enrich, **options}))
         return made[-1]
 
     yield new

@@ -98,13 +98,13 @@ def test_when_nothing_answers_one_line_says_so(memory: Memory) -> None:
 def test_when_it_is_doubtful_whether_anything_answers_the_block_says_so(
     talk: Memory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("remanence.mechanisms.records.recall.Recall.answerable", lambda self, hits: 0.1)
+    monkeypatch.setattr("remanence.mechanisms.records.recall.Recall.answerable", lambda self, hits, verdict: 0.1)
     block = talk.context("stove", user_id="ana")
     assert block.splitlines()[2] == NEAREST
     assert block.citations
-    monkeypatch.setattr("remanence.mechanisms.records.recall.Recall.answerable", lambda self, hits: 0.01)
+    monkeypatch.setattr("remanence.mechanisms.records.recall.Recall.answerable", lambda self, hits, verdict: 0.01)
     assert talk.context("stove", user_id="ana").splitlines()[2:-1] == [NOTHING]
-    monkeypatch.setattr("remanence.mechanisms.records.recall.Recall.answerable", lambda self, hits: 0.5)
+    monkeypatch.setattr("remanence.mechanisms.records.recall.Recall.answerable", lambda self, hits, verdict: 0.5)
     assert NEAREST not in talk.context("stove", user_id="ana")
 
 

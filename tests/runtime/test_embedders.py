@@ -15,6 +15,8 @@ from remanence.runtime.memory import Memory
 from remanence.substrates.embedding import EmbeddingKind, EmbeddingSpace, HashEmbedder
 from tests.runtime.conftest import Make
 
+ENRICH = False
+
 
 class Service:
     """An embedder that is a model elsewhere: counts its calls, and fails when told to."""

@@ -20,6 +20,8 @@ from remanence.substrates.records.operations import History, Scan
 from tests.runtime.conftest import START, Make
 from tests.stores.sqlite.support import files
 
+ENRICH = False
+
 ANA = Scope(user_id="ana")
 TEXTS = (
     "The houses by the river were painted last summer",
@@ -56,7 +58,9 @@ def fill(memory: Memory) -> None:
 def in_english(memory: Memory, **options: Any) -> Memory:
     """Another object over the same store. It is not closed, the store's owner may be closed before it."""
     return Memory(
-        store=memory.store, language="english", **{"embedder": Plain(64), "clock": memory._engine._clock, **options}
+        store=memory.store,
+        language="english",
+        **{"embedder": Plain(64), "clock": memory._engine._clock, "enrich": False, **options},
     )
 
 

@@ -14,6 +14,8 @@ from remanence.substrates.records.model import Edge
 from remanence.substrates.records.operations import Edges, Link
 from tests.runtime.conftest import Make
 
+ENRICH = False
+
 
 @pytest.fixture
 def full(memory: Memory) -> Memory:

@@ -9,11 +9,13 @@ from typing import Any, Final
 
 from remanence.core.errors import EmbeddingError, InvalidInput, RemanenceError
 from remanence.core.scope import Scope
+from remanence.runtime import outbox
 from remanence.runtime.arguments import SCOPE_KEYS, Time, ids_of, moment_of
 from remanence.runtime.engine import Engine
 from remanence.runtime.messages import Message, parse_message, parse_messages, read_time
+from remanence.runtime.origins import echo_meta, origin_of, trust_of
 from remanence.runtime.results import AddResult, AddRow, ManyResult, milliseconds
-from remanence.substrates.records.model import Draft, check_draft
+from remanence.substrates.records.model import Draft, Source, check_draft
 from remanence.substrates.records.operations import Outcome, Put, Written
 
 __all__ = ["KEYS", "Common", "Progress", "add", "add_many", "derive", "item_check"]
@@ -41,6 +43,9 @@ class Common:
     speaker: str | None = None
     role: str = "user"
     language: str | None = None
+    origin: str | None = None
+    trust: float | None = None
+    sources: tuple[Source, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("kind", "role"):
@@ -49,11 +54,12 @@ class Common:
         if self.metadata is not None and not isinstance(self.metadata, Mapping):
             raise InvalidInput(f"metadata must be a mapping, not {type(self.metadata).__name__}")
 
-    def draft(self, message: Message, scope: Scope) -> Draft:
+    def draft(self, engine: Engine, message: Message, scope: Scope) -> Draft:
         """A message as a draft, still without what follows from its text."""
         at, zone = message.at, message.zone
         if at is None and self.timestamp is not None:
             at, zone = read_time(self.timestamp)
+        origin = self.origin or origin_of(message.role, self.kind)
         return Draft(
             text=message.text,
             kind=self.kind,
@@ -65,7 +71,10 @@ class Common:
             speaker=message.speaker or self.speaker,
             role=message.role,
             language=self.language,
-            meta={} if self.metadata is None else self.metadata,
+            sources=self.sources,
+            meta={**(self.metadata or {}), **echo_meta(engine.handed_out, scope, message)},
+            origin=origin,
+            trust=trust_of(message.role, origin) if self.trust is None else self.trust,
         )
 
 
@@ -87,7 +96,7 @@ def add(engine: Engine, messages: object, scope: Scope, common: Common) -> AddRe
     """Store messages in one transaction. See `Memory.add`."""
     started = time.perf_counter()
     parsed = parse_messages(messages, role=common.role)
-    drafts = [common.draft(message, scope) for message in parsed if message.reason is None]
+    drafts = [common.draft(engine, message, scope) for message in parsed if message.reason is None]
     drafts, degraded = derive(engine, drafts, scope)
     outcome = _put(engine, drafts, scope, wide=True) if drafts else None
     written = iter(() if outcome is None else outcome.results)
@@ -102,7 +111,8 @@ def add(engine: Engine, messages: object, scope: Scope, common: Common) -> AddRe
 
 
 def _put(engine: Engine, drafts: Sequence[Draft], scope: Scope, *, wide: bool = False) -> Outcome:
-    outcome = engine.write([Put(draft) for draft in drafts], scope, wide=wide)
+    puts = [Put(draft) for draft in drafts]
+    outcome = engine.write([*puts, *outbox.note(engine, drafts, scope)], scope, wide=wide)
     engine.note_unembedded(draft.scope or scope for draft in drafts if draft.vector is None)
     return outcome
 
@@ -191,7 +201,7 @@ class _Stream:
         for message in messages:
             self._ids.append(None)
             if message.reason is None:
-                yield _Placed(len(self._ids) - 1, scope, common.draft(message, scope))
+                yield _Placed(len(self._ids) - 1, scope, common.draft(self._engine, message, scope))
             else:
                 self._skipped.append({"item": at, "reason": message.reason})
 

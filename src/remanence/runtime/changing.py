@@ -11,12 +11,14 @@ import numpy as np
 
 from remanence.core.errors import Conflict, InvalidInput, NotFound
 from remanence.core.scope import Scope
+from remanence.runtime import outbox
 from remanence.runtime.adding import derive
 from remanence.runtime.arguments import Time, memory_id_of, moment_of
 from remanence.runtime.engine import Engine
+from remanence.runtime.merged import with_merged
 from remanence.runtime.messages import read_time
 from remanence.runtime.results import EVENTS, AddResult, AddRow, milliseconds
-from remanence.substrates.records.model import Draft, Record
+from remanence.substrates.records.model import Draft, Record, is_derived
 from remanence.substrates.records.operations import NEVER, Changes, Close, Columns, History, Revise, Scan
 from remanence.substrates.records.undo import undo as take_back
 
@@ -45,13 +47,17 @@ def update(
     for _ in range(_ATTEMPTS):
         old = _open_version(engine, memory_id, scope)
         draft = as_draft(old)
+        if old.derived:
+            # Whoever changes what a worker has derived makes it their own word, which no rebuild may drop.
+            draft = replace(draft, origin=None)
         if text is not None and not correction:
             # Something new is true from now on, or from when the caller says.
             draft = replace(draft, event_at=None, zone=None, valid_from=None, valid_to=None)
         (draft,), degraded = derive(engine, [replace(draft, **changes)], scope)
         seen = old.version if expected_version is None else expected_version
+        revise = Revise(memory_id, draft, expected_version=seen)
         try:
-            outcome = engine.write([Revise(memory_id, draft, expected_version=seen)], scope)
+            outcome = engine.write([revise, *outbox.follow(engine, [old.scope])], scope)
         except Conflict:
             if expected_version is not None:
                 raise
@@ -87,7 +93,12 @@ def one_text(text: str | None, data: str | None) -> str | None:
 def delete(engine: Engine, memory_id: str, scope: Scope, *, at: Time | None, expected_version: int | None) -> AddResult:
     """Close a memory. See `Memory.delete`."""
     started = time.perf_counter()
-    outcome = engine.write([Close(memory_id, moment_of(at), expected_version)], scope)
+    end = moment_of(at)
+    place = _newest_version(engine, memory_id, scope).scope
+    # Whoever lets go of what stands for repetitions means these too.
+    twins = [Close(id, end) for id in with_merged(engine, [memory_id], scope) if id != memory_id]
+    follow = outbox.follow(engine, [place]) if not twins else outbox.spread(engine)
+    outcome = engine.write([Close(memory_id, end, expected_version), *twins, *follow], scope)
     return {
         "message": "Memory deleted successfully!",
         "results": [{"id": memory_id, "event": "DELETE", "version": outcome.results[0].version}],
@@ -102,13 +113,14 @@ def delete_all(engine: Engine, scope: Scope) -> dict[str, Any]:
         (columns,) = engine.read([Scan()], scope)
         ids = _open_ids(columns)
         try:
-            outcome = engine.write([Close(id) for id in ids], scope) if ids else None
+            closes = [Close(id) for id in ids]
+            outcome = engine.write([*closes, *outbox.follow(engine, _places(columns))], scope) if ids else None
         except NotFound:
             # One of them was closed or erased since it was listed.
             continue
         return {
             "message": "Memories deleted successfully!",
-            "count": len(ids),
+            "count": sum(not is_derived(columns.origins[row]) for row in np.flatnonzero(columns.closed_at == NEVER)),
             "change": None if outcome is None else outcome.change,
         }
     raise Conflict(f"the memories of {scope} were changed by others {_ATTEMPTS} times in a row; try again")
@@ -119,7 +131,7 @@ def undo(engine: Engine, change: str | Mapping[str, Any], scope: Scope) -> dict[
     asked = change.get("change") if isinstance(change, Mapping) else change
     if not isinstance(asked, str) or not asked:
         raise InvalidInput(f"{asked!r} is no change; pass the 'change' of a result, of a history row or of changes()")
-    outcome = take_back(engine.store, asked, scope=scope, actor=engine.actor)
+    outcome = take_back(engine.store, asked, scope=scope, actor=engine.actor, also=outbox.spread(engine))
     engine.saw(outcome.results)
     entries = engine.read([Changes(change=outcome.change)], scope)[0] if outcome.change is not None else ()
     return {
@@ -156,9 +168,14 @@ def _changes(
     return changes
 
 
-def _open_version(engine: Engine, memory_id: str, scope: Scope) -> Record:
+def _newest_version(engine: Engine, memory_id: str, scope: Scope) -> Record:
     (versions,) = engine.read([History(memory_id_of(memory_id))], scope)
     newest: Record = versions[-1]
+    return newest
+
+
+def _open_version(engine: Engine, memory_id: str, scope: Scope) -> Record:
+    newest = _newest_version(engine, memory_id, scope)
     if newest.closed_at is not None:
         raise NotFound(f"memory {memory_id} was deleted; undo that change first, or add the memory anew")
     return newest
@@ -180,9 +197,17 @@ def as_draft(record: Record) -> Draft:
         sources=record.sources,
         meta=record.meta,
         state=record.state,
+        origin=record.origin,
+        trust=record.trust,
     )
 
 
 def _open_ids(columns: Columns) -> list[str]:
-    """Ids of what is not closed, also where its validity has ended."""
-    return [columns.ids[row] for row in np.flatnonzero(columns.closed_at == NEVER).tolist()]
+    """Ids of what was said and is not closed, also where its validity has ended. What was derived follows by itself."""
+    rows = np.flatnonzero(columns.closed_at == NEVER).tolist()
+    return [columns.ids[row] for row in rows if not is_derived(columns.origins[row])]
+
+
+def _places(columns: Columns) -> list[Scope]:
+    """Scopes of what is not closed."""
+    return [columns.scopes[place] for place in np.unique(columns.scope_of[columns.closed_at == NEVER]).tolist()]

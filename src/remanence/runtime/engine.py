@@ -8,21 +8,28 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from remanence.core.clock import Clock, parse_time
 from remanence.core.errors import StoreReadOnly
 from remanence.core.scope import FIELDS, Scope
 from remanence.kernels.analyzer import Analyzer
+from remanence.kernels.echoes import HandedOut
 from remanence.kernels.related import RelatedTerms
-from remanence.mechanisms.records.recall import Recall
+from remanence.mechanisms.records.recall import Recall, Truth
 from remanence.runtime.resilience import Breaker
+from remanence.runtime.truth import TruthCache
 from remanence.stores.sqlite import SqliteStore
 from remanence.substrates.embedding import Embedder, EmbeddingSpace
 from remanence.substrates.records.operations import Operation, Outcome, Touch, Written
 from remanence.substrates.records.port import RecordStore
 from remanence.substrates.records.reference import MemoryStore
 from remanence.substrates.records.scope_index import IndexCache, ScopeIndex
+
+if TYPE_CHECKING:
+    from remanence.runtime.enrichment.budget import Limits
+    from remanence.runtime.worker import Background
+    from remanence.substrates.chat import ChatModel
 
 __all__ = ["Engine", "open_store", "shared"]
 
@@ -66,6 +73,9 @@ class Engine:
         defaults: Mapping[str, str],
         actor: str,
         index_bytes: int,
+        enrich: bool = True,
+        llm: ChatModel | None = None,
+        llm_limits: Limits | None = None,
     ) -> None:
         self.store = store
         self.embedder = embedder
@@ -73,6 +83,12 @@ class Engine:
         self.defaults = dict(defaults)
         self.actor = actor
         self.indexes = IndexCache(store, index_bytes)
+        self.enrich = enrich
+        self.llm = llm
+        self.llm_limits = llm_limits
+        self.worker: Background | None = None
+        self.handed_out = HandedOut()
+        self.truth = TruthCache(self)
         self._clock = clock
         self._lock = threading.Lock()
         self._latest = datetime.min.replace(tzinfo=UTC)
@@ -86,8 +102,9 @@ class Engine:
         with self._lock:
             return max(reading, self._latest)
 
-    def recall(self, scope: Scope, embedder: Embedder | None = None) -> Recall:
-        """The recall mechanism over one scope."""
+    def recall(self, scope: Scope, embedder: Embedder | None = None, truth: Truth | None = None) -> Recall:
+        """The recall mechanism over one scope; `truth` is what the facts known there say to a question."""
+        self._foreground()
         return Recall(
             store=self.store,
             scope=scope,
@@ -95,14 +112,17 @@ class Engine:
             analyzer=self.analyzer,
             indexes=self.indexes,
             related=related_words(self.embedder, self.analyzer),
+            truth=truth,
         )
 
     def index(self, scope: Scope, space: EmbeddingSpace) -> ScopeIndex:
         """The index of a scope, up to date."""
+        self._foreground()
         return self.indexes.get(scope, space.key, space.dim)
 
     def read(self, operations: Sequence[Operation], scope: Scope) -> tuple[Any, ...]:
         """The answers to reading operations, from one moment of the store."""
+        self._foreground()
         return self.store.batch(operations, scope=scope).results
 
     def write(self, operations: Sequence[Operation], scope: Scope, *, why: str = "", wide: bool = False) -> Outcome:
@@ -110,6 +130,7 @@ class Engine:
 
         `wide`: every operation carries its scope itself, so that the batch may run under one that covers more.
         """
+        self._foreground()
         under, uses = self._take_uses(scope, wide)
         try:
             outcome = self.store.batch(
@@ -119,6 +140,8 @@ class Engine:
             self._give_back(uses)
             raise
         self.saw(outcome.results)
+        if self.worker is not None:
+            self.worker.wrote(operations)
         return outcome
 
     def saw(self, results: Sequence[object]) -> None:
@@ -169,12 +192,19 @@ class Engine:
 
     def close(self, *, close_store: bool) -> None:
         """Count what waits to be counted, and close the store."""
+        if self.worker is not None:
+            self.worker.stop()
         try:
             self.flush_uses()
         finally:
             self.indexes.clear()
             if close_store:
                 self.store.close()
+
+    def _foreground(self) -> None:
+        """Somebody waits for an answer: work in the background is put off."""
+        if self.worker is not None:
+            self.worker.foreground()
 
     def _take_uses(self, scope: Scope, wide: bool) -> tuple[Scope, list[Use]]:
         """The reads that can be counted in a batch of `scope`, and the scope that the batch then needs."""

@@ -4,7 +4,9 @@
   each under `messages`. What a line says besides becomes metadata.
 - `locomo`: a JSON list of conversations with numbered sessions, as the LoCoMo benchmark has them.
 - `mcp`: the JSON lines of the MCP memory server: entities with observations, and relations.
-- `remanence`: what `Memory.export` wrote.
+- `chatgpt`, `claude`: the conversations of an exported account, as JSON or in the ZIP that they come in.
+- `mem0`, `langgraph`: the memories of these stores (LangMem's are items of a LangGraph store).
+- `remanence`, `cube`: what `Memory.export` wrote.
 
 Every file is read to its end before anything is stored: a bad line means that nothing is, unless bad lines are skipped.
 """
@@ -19,17 +21,18 @@ from typing import Any, BinaryIO, Final
 
 from remanence.core.errors import ImportFormatError, InvalidInput
 from remanence.core.scope import Scope
-from remanence.runtime import transfer
+from remanence.runtime import cube, formats, transfer
 from remanence.runtime.adding import KEYS, Common, Progress, add_many, item_check
 from remanence.runtime.arguments import ids_of, scope_of
 from remanence.runtime.engine import Engine
 from remanence.runtime.files import TextFile, batched, opened
+from remanence.runtime.origins import IMPORT
 from remanence.substrates.records.model import Edge, Record, View
 from remanence.substrates.records.operations import Find, Link
 
 __all__ = ["FORMATS", "import_file"]
 
-FORMATS: Final = ("auto", "remanence", "chat", "locomo", "mcp")
+FORMATS: Final = ("auto", "remanence", "cube", "chat", "locomo", "mcp", *formats.READERS)
 SHOWN: Final = 20
 """Bad lines that are told one by one; the others are counted."""
 
@@ -70,29 +73,29 @@ def import_file(
         found = _recognise(stream, name) if format == "auto" else format
         stream.seek(0)
         bad = _Bad(name, skip_bad)
-        if found == "remanence":
+        if found in ("remanence", "cube"):
             named = ids_of({**engine.defaults, **ids})
-            result = transfer.import_(engine, stream, name, Scope(**named) if named else None, progress)
+            reader = cube.import_ if found == "cube" else transfer.import_
+            result = reader(engine, stream, name, Scope(**named) if named else None, progress)
         elif found == "mcp":
             result = _McpGraph(stream, bad).store(engine, ids)
         else:
-            reader = _chat if found == "chat" else _locomo
-            result = _messages(engine, reader, stream, bad, ids, progress)
+            messages = _chat if found == "chat" else _locomo if found == "locomo" else _foreign(found)
+            result = _messages(engine, messages, stream, bad, ids, progress, found)
     return {"format": found, **result, "bad": bad.count, "bad_lines": bad.shown}
 
 
 def _recognise(stream: BinaryIO, name: str) -> str:
     """The format of a file, by how it begins."""
-    stream.seek(0)
-    start = stream.read(_LOOK).lstrip()
-    if start.startswith(b"["):
-        return "locomo"
+    if cube.is_cube(stream):
+        return "cube"
+    start = stream.read(_LOOK).lstrip(b"\xef\xbb\xbf \t\r\n")
     first = start.split(b"\n", 1)[0]
-    if b'"conversation"' in first[:_LOOK] and b'"session_1"' in start:
+    if b'"session_1' in start and b'"conversation"' in start:
         return "locomo"
     try:
         line = json.loads(first)
-    except ValueError:
+    except (ValueError, RecursionError):
         line = None
     match line:
         case {"format": transfer.FORMAT}:
@@ -102,6 +105,11 @@ def _recognise(stream: BinaryIO, name: str) -> str:
         case {"content": _} | {"messages": _}:
             return "chat"
         case _:
+            found = formats.recognise(formats.json_of(stream, name))
+            if found is not None:
+                return found
+            if start.startswith(b"["):
+                return "locomo"
             raise ImportFormatError(
                 f"{name} is in no format that is known by its first line; name one: {', '.join(FORMATS[1:])}"
             )
@@ -130,7 +138,13 @@ Reader = Callable[[BinaryIO, _Bad, Mapping[str, object]], Iterator[tuple[int, di
 
 
 def _messages(
-    engine: Engine, reader: Reader, stream: BinaryIO, bad: _Bad, ids: Mapping[str, object], progress: Progress | None
+    engine: Engine,
+    reader: Reader,
+    stream: BinaryIO,
+    bad: _Bad,
+    ids: Mapping[str, object],
+    progress: Progress | None,
+    format: str,
 ) -> dict[str, Any]:
     """Check all items of a file, then store them."""
     given = {**engine.defaults, **ids}
@@ -148,8 +162,20 @@ def _messages(
     again = reader(stream, _Bad(bad.name, skip=True), given)
     items = (item for at, (_, item) in enumerate(again) if at not in refused)
     told = None if progress is None else lambda done, _: progress(done, good)
-    result = add_many(engine, items, ids, Common(), batch_size=1000, progress=told)
+    common = Common(origin=f"{IMPORT}{format}")
+    result = add_many(engine, items, ids, common, batch_size=1000, progress=told)
     return {"imported": result["count"], "skipped": result["skipped"], "changes": result["changes"]}
+
+
+def _foreign(name: str) -> Reader:
+    """A reader of another tool's file. Positions instead of lines."""
+
+    def read(stream: BinaryIO, bad: _Bad, given: Mapping[str, object]) -> Iterator[tuple[int, dict[str, Any]]]:
+        for place, item in formats.READERS[name](formats.json_of(stream, bad.name), bad.line):
+            # Whose it is, as the call says it, goes before what the other tool filed it under.
+            yield place, {key: value for key, value in item.items() if given.get(key) is None}
+
+    return read
 
 
 def _chat(stream: BinaryIO, bad: _Bad, given: Mapping[str, object]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -266,7 +292,8 @@ class _McpGraph:
         (records,) = engine.read([Find(View(engine.now()), kinds=("entity", "fact"), limit=None)], scope)
         there = {key: record.id for record in records if (key := _known_again(record)) is not None}
         fresh = [(key, item) for key, item in self.items() if key not in there]
-        result = add_many(engine, [item for _, item in fresh], ids, Common(), batch_size=1000, progress=None)
+        common = Common(origin=f"{IMPORT}mcp")
+        result = add_many(engine, [item for _, item in fresh], ids, common, batch_size=1000, progress=None)
         there.update((key, id) for (key, _), id in zip(fresh, result["ids"], strict=True) if id is not None)
         links = [Link(edge) for edge in self._edges(there)]
         linked = 0

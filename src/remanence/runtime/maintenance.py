@@ -10,11 +10,13 @@ import numpy as np
 from remanence.core.errors import InvalidInput, NotFound
 from remanence.core.scope import Scope
 from remanence.runtime.adding import Progress
+from remanence.runtime.arguments import memory_id_of
 from remanence.runtime.engine import Engine
 from remanence.runtime.files import batched
+from remanence.runtime.merged import with_merged
 from remanence.runtime.results import ReceiptDict, receipt_dict
 from remanence.stores.sqlite import SqliteStore
-from remanence.substrates.records.model import Record, View
+from remanence.substrates.records.model import Record, View, is_derived
 from remanence.substrates.records.operations import (
     Columns,
     Embed,
@@ -36,11 +38,22 @@ PORTION: Final = 256
 
 def erase(engine: Engine, memory_ids: str | Iterable[str] | None, scope: Scope, reason: str) -> ReceiptDict:
     """Destroy memories and what rests on them alone. See `Memory.erase`."""
-    asked = None if memory_ids is None else (memory_ids,) if isinstance(memory_ids, str) else tuple(memory_ids)
-    receipt: Receipt = engine.write([Erase(asked, reason)], scope).results[0]
+    asked = None if memory_ids is None else tuple(with_merged(engine, _ids(memory_ids), scope))
+    from remanence.runtime.gathering import after_erasure  # It reads with what stands here.
+
+    after = [] if asked is None else after_erasure(engine, asked, scope)
+    receipt: Receipt = engine.write([Erase(asked, reason), *after], scope).results[0]
     # What was read of the erased texts must not stay in memory either.
     engine.indexes.clear()
+    engine.truth.clear()
+    engine.handed_out.clear()
     return receipt_dict(receipt)
+
+
+def _ids(memory_ids: object) -> tuple[str, ...]:
+    if isinstance(memory_ids, str) or not isinstance(memory_ids, Iterable):
+        return (memory_id_of(memory_ids),)
+    return tuple(map(memory_id_of, memory_ids))
 
 
 def verify_erasure(
@@ -104,15 +117,17 @@ def reembed(engine: Engine, scope: Scope, progress: Progress | None) -> int:
     return _derive(engine, scope, _versions(columns, np.flatnonzero(columns.scales == 0).tolist()), progress)
 
 
-def rebuild(engine: Engine, scope: Scope, progress: Progress | None) -> int:
+def rebuild(engine: Engine, scope: Scope, progress: Progress | None, *, derived: bool = True) -> int:
     """Derive the search terms and the vectors of every version anew from its text, open or closed; how many versions.
 
-    No version is made, none is dropped. Terms are written, and journaled, only where they differ from those before.
+    `derived=False` passes over records that were derived from others. No version is made, none is dropped. Terms are
+    written, and journaled, only where they differ from those before.
     Errors as `reembed`; terms come first, so they are right even when the model fails.
     """
     columns: Columns
     (columns,) = engine.read([Scan()], scope)
-    wanted = _versions(columns, range(len(columns.ids)))
+    rows = (row for row, origin in enumerate(columns.origins) if derived or not is_derived(origin))
+    wanted = _versions(columns, rows)
     _reindex(engine, scope, wanted)
     done = _derive(engine, scope, wanted, progress)
     engine.indexes.clear()

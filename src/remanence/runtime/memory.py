@@ -16,28 +16,33 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from remanence.core.clock import Clock, utc_now
-from remanence.core.scope import Scope
 from remanence.kernels.analyzer import Analyzer
-from remanence.runtime import adding, changing, importers, maintenance, reading, transfer, vectors
+from remanence.runtime import adding, changing, reading, vectors, worker
 from remanence.runtime.adding import Common, Progress
-from remanence.runtime.arguments import Ids, Time, ids_of, kinds_of, limit_of, scope_of, view_of, whom
+from remanence.runtime.arguments import Ids, Time, ids_of, kinds_of, limit_of, scope_of, view_of
 from remanence.runtime.context import Context, build
 from remanence.runtime.engine import Engine, open_store
-from remanence.runtime.files import TextFile
-from remanence.runtime.results import AddResult, Change, HistoryRow, Item, ManyResult, Page, ReceiptDict, SearchResult
+from remanence.runtime.results import AddResult, Change, HistoryRow, Item, ManyResult, Page, SearchResult
+from remanence.runtime.verbs import Filters
+from remanence.runtime.verbs_care import CareVerbs
+from remanence.runtime.verbs_hygiene import HygieneVerbs
+from remanence.runtime.verbs_truth import TruthVerbs
+from remanence.runtime.verbs_work import WorkVerbs
 from remanence.stores.embedders import as_embedder
 from remanence.substrates.embedding import Embedder
 from remanence.substrates.records.port import RecordStore
 
+if TYPE_CHECKING:
+    from remanence.runtime.enrichment.budget import Limits
+    from remanence.substrates.chat import ChatModel
+
 __all__ = ["Memory"]
 
-Filters = Mapping[str, Any]
 
-
-class Memory:
+class Memory(TruthVerbs, WorkVerbs, HygieneVerbs, CareVerbs):
     """Remembers what is said, finds it again, knows what was true when, and can prove that it forgot.
 
     Nothing is opened, read or loaded before the first call that needs it. One object may be used by many threads, one
@@ -55,6 +60,12 @@ class Memory:
         clock: where the time comes from.
         actor: who is written into the journal as the author of changes.
         index_bytes: memory that the indexes of the scopes in use may take.
+        background: whether a thread of this object works out facts, episodes and the like soon after something was
+            added; without it `flush`, `work` or a `remanence worker` does. `REMANENCE_BACKGROUND=0` switches it off.
+        enrich: whether that work is noted down at all.
+        llm: a language model that refines what rules worked out: "openai:gpt-4o-mini", a mapping with `model` and
+            `base_url`, or a function from messages to text; see `remanence.stores.llm`. None: no model is ever called.
+        llm_limits: how many calls and tokens that may take per day.
 
     """
 
@@ -72,6 +83,10 @@ class Memory:
         clock: Clock = utc_now,
         actor: str = "",
         index_bytes: int = 2 * 1024**3,
+        background: bool = True,
+        enrich: bool = True,
+        llm: object = None,
+        llm_limits: Limits | None = None,
     ) -> None:
         self._owns_store = store is None
         self._engine = Engine(
@@ -82,7 +97,12 @@ class Memory:
             defaults=ids_of({"user_id": user_id, "agent_id": agent_id, "run_id": run_id, "app_id": app_id}),
             actor=actor,
             index_bytes=index_bytes,
+            enrich=enrich,
+            llm=_model(llm),
+            llm_limits=llm_limits,
         )
+        if background and enrich:
+            self._engine.worker = worker.background(self._engine)
         self._late = vectors.LateVectors(self._engine)
 
     def __enter__(self) -> Self:
@@ -116,6 +136,9 @@ class Memory:
         speaker: str | None = None,
         role: str = "user",
         language: str | None = None,
+        based_on: Sequence[str] | str | None = None,
+        origin: str | None = None,
+        trust: float | None = None,
         infer: bool = True,
         filters: Filters | None = None,
         **ids: Unpack[Ids],
@@ -135,6 +158,10 @@ class Memory:
             speaker: who said it, for messages without a `name`.
             role: the role of messages that are plain strings.
             language: a label kept with the memory.
+            based_on: ids of memories that this one is concluded from; once one of them holds no longer, this one is
+                flagged as stale and found no more, but `as_of` earlier times.
+            origin: where it comes from ("web", "import:notes"); the role if left out.
+            trust: how far it may be believed, from 0 (quarantine) to 1; by role and origin if left out.
             infer: accepted for mem0's sake: words are kept either way, and nothing is inferred on the way in.
 
         Returns:
@@ -155,6 +182,9 @@ class Memory:
             speaker=speaker,
             role=role,
             language=language,
+            origin=origin,
+            trust=trust,
+            sources=reading.whole(self._engine, based_on, scope),
         )
         return adding.add(self._engine, messages, scope, common)
 
@@ -441,159 +471,34 @@ class Memory:
         """
         return changing.undo(self._engine, change, self._whom("undo", ids, filters))
 
-    def changes(self, *, limit: int | None = None, filters: Filters | None = None, **ids: Unpack[Ids]) -> list[Change]:
-        """The latest changes in a scope, newest first; 20 if no limit is given."""
+    def changes(
+        self,
+        *,
+        limit: int | None = None,
+        derived: bool = False,
+        filters: Filters | None = None,
+        **ids: Unpack[Ids],
+    ) -> list[Change]:
+        """The latest changes in a scope, newest first; 20 if no limit is given.
+
+        `derived`: also those by which workers wrote down what they had worked out.
+        """
         scope = self._whom("changes", ids, filters)
-        return reading.changes(self._engine, scope, limit_of(limit, None, 20))
-
-    # Forgetting for good
-
-    def erase(
-        self,
-        memory_ids: str | Iterable[str] | None = None,
-        *,
-        reason: str = "",
-        filters: Filters | None = None,
-        **ids: Unpack[Ids],
-    ) -> ReceiptDict:
-        """Destroy memories in every version, with all that was derived from them alone, and all traces in the files.
-
-        Args:
-            memory_ids: which; None means everything that the scope covers.
-            reason: kept on the receipt.
-
-        Returns:
-            The receipt: ids, counts, time and reason, but no text.
-
-        Raises:
-            NotFound: one of the ids is not in this scope; nothing was erased.
-
-        """
-        scope = self._whom("erase", ids, filters)
-        return maintenance.erase(self._engine, memory_ids, scope, reason)
-
-    def verify_erasure(
-        self,
-        receipt: Mapping[str, Any] | Sequence[str],
-        phrases: Sequence[str] = (),
-        *,
-        filters: Filters | None = None,
-        **ids: Unpack[Ids],
-    ) -> dict[str, Any]:
-        """Search the store's files for what a receipt says was erased, and for phrases; `clean` is the result."""
-        scope = self._whom_if_any("verify_erasure", ids, filters)
-        return maintenance.verify_erasure(self._engine, receipt, phrases, scope)
-
-    def receipts(self, *, filters: Filters | None = None, **ids: Unpack[Ids]) -> list[ReceiptDict]:
-        """Receipts of earlier erasures in a scope, oldest first."""
-        return reading.receipts(self._engine, self._whom("receipts", ids, filters))
-
-    # Looking after it
-
-    def stats(self, *, filters: Filters | None = None, **ids: Unpack[Ids]) -> dict[str, Any]:
-        """Counts of a scope: memories, versions, kinds, sessions, speakers, vectors by space, and where it is kept."""
-        return reading.stats(self._engine, self._whom("stats", ids, filters))
-
-    def export(self, target: TextFile, *, filters: Filters | None = None, **ids: Unpack[Ids]) -> dict[str, Any]:
-        """Write all versions and links of a scope as JSON lines, under a header with counts and a checksum.
-
-        `target` is a path or an open text file. A path is replaced only once everything is written.
-        """
-        return transfer.export(self._engine, target, self._whom("export", ids, filters))
-
-    def import_(
-        self,
-        source: TextFile,
-        *,
-        format: str = "auto",
-        skip_bad: bool = False,
-        progress: Progress | None = None,
-        filters: Filters | None = None,
-        **ids: Unpack[Ids],
-    ) -> dict[str, Any]:
-        """Store what a file holds: an export ("remanence"), chats ("chat", "locomo") or an MCP memory graph ("mcp").
-
-        An export keeps its ids, versions and links, and what is there already is passed over; everything in it must lie
-        within the scope given here, or else within the scope that was exported. See `remanence.runtime.importers`.
-
-        Args:
-            source: a path or an open text file.
-            format: what it is; recognised by its beginning if left out.
-            skip_bad: pass over lines that cannot be read, and count them, instead of refusing the file.
-            progress: called with how much is stored, and how much there is.
-
-        Raises:
-            ImportFormatError: not such a file, or a bad line in it; nothing was stored.
-            InvalidInput: memories that the scope does not cover; nothing was stored.
-
-        """
-        scope = self._whom_if_any("import_", ids, filters)
-        whose = {} if scope is None else dict(scope.items())
-        return importers.import_file(self._engine, source, whose, format=format, skip_bad=skip_bad, progress=progress)
-
-    def reembed(
-        self,
-        embedder: Embedder | Callable[[list[str]], object] | str | None = None,
-        *,
-        everywhere: bool = False,
-        progress: Progress | None = None,
-        filters: Filters | None = None,
-        **ids: Unpack[Ids],
-    ) -> int:
-        """Compute the vectors that are missing, from the texts; how many. A new `embedder` is used from here on.
-
-        `everywhere`: in the whole store instead of one scope, for those who look after it.
-        """
-        scopes = self._places("reembed", ids, filters, everywhere)
-        if embedder is not None:
-            self._engine.embedder = as_embedder(embedder)
-        return sum(maintenance.reembed(self._engine, scope, progress) for scope in scopes)
-
-    def rebuild(
-        self,
-        *,
-        everywhere: bool = False,
-        progress: Progress | None = None,
-        filters: Filters | None = None,
-        **ids: Unpack[Ids],
-    ) -> int:
-        """Derive search terms and vectors of every version anew from the texts; how many versions.
-
-        This is how a store moves to another `language`. Texts, times and versions stay as they are; where terms differ,
-        that is journaled. Words that only earlier terms held stay in the store's vocabulary until the next erasure.
-        `everywhere`: in the whole store instead of one scope, for those who look after it.
-
-        Raises:
-            EmbeddingError: the model failed; the terms are right by then, the vectors in part.
-
-        """
-        scopes = self._places("rebuild", ids, filters, everywhere)
-        return sum(maintenance.rebuild(self._engine, scope, progress) for scope in scopes)
-
-    def flush(self, *, filters: Filters | None = None, **ids: Unpack[Ids]) -> dict[str, int]:
-        """Finish what was put off: count the uses, and embed what was added while the embedder could not run.
-
-        Without ids: wherever this object has left something to do. Raises `EmbeddingError`, `StoreError`.
-        """
-        scope = self._whom_if_any("flush", ids, filters)
-        counted = self._engine.flush_uses()
-        return {"counted": counted, "embedded": vectors.finish(self._engine, scope)}
+        return reading.changes(self._engine, scope, limit_of(limit, None, 20), derived=derived)
 
     def close(self) -> None:
         """Count what was used, and close the store unless it was handed in. Later calls raise `StoreClosed`."""
         self._engine.close(close_store=self._owns_store)
 
-    def _whom(self, verb: str, ids: Ids, filters: Filters | None) -> Scope:
-        return whom(verb, self._engine.defaults, ids, filters)
-
-    def _places(self, verb: str, ids: Ids, filters: Filters | None, everywhere: bool) -> list[Scope]:
-        return maintenance.territories(self.store) if everywhere else [self._whom(verb, ids, filters)]
-
-    def _whom_if_any(self, verb: str, ids: Ids, filters: Filters | None) -> Scope | None:
-        if not (self._engine.defaults or filters or any(value is not None for value in ids.values())):
-            return None
-        return whom(verb, self._engine.defaults, ids, filters)
-
     remember = add
     recall = search
     forget = delete
+
+
+def _model(llm: object) -> ChatModel | None:
+    """The language model that a caller means. What speaks to models is loaded for those who use one."""
+    if llm is None:
+        return None
+    from remanence.stores.llm import as_llm
+
+    return as_llm(llm)

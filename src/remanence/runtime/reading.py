@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from remanence.core.clock import from_micros
-from remanence.core.errors import InvalidInput, StoreError
+from remanence.core.errors import InvalidInput, NotFound, StoreError
 from remanence.core.ids import is_ulid
 from remanence.core.scope import Scope
+from remanence.kernels.claims.answers import Verdict
 from remanence.runtime.arguments import memory_id_of
 from remanence.runtime.engine import Engine
+from remanence.runtime.outbox import WORKER
 from remanence.runtime.resilience import Resilient
 from remanence.runtime.results import (
     Change,
@@ -36,7 +38,7 @@ from remanence.runtime.results import (
 from remanence.runtime.vectors import LateVectors
 from remanence.substrates.embedding import EmbeddingSpace
 from remanence.substrates.records.mechanism import Hit
-from remanence.substrates.records.model import Record, View
+from remanence.substrates.records.model import Record, Source, View
 from remanence.substrates.records.operations import (
     NEVER,
     Changes,
@@ -53,7 +55,7 @@ from remanence.substrates.records.operations import (
     Spaces,
 )
 
-__all__ = ["Found", "changes", "find", "get", "get_all", "history", "receipts", "search", "stats"]
+__all__ = ["Found", "changes", "find", "get", "get_all", "history", "receipts", "search", "stats", "whole"]
 
 _RECORD_OPS = frozenset(("put", "revise", "close", "restore"))
 _FIRST_LOOK = 256
@@ -68,6 +70,8 @@ class Found:
     degraded: list[str]
     space: EmbeddingSpace
     """The space of the index that was searched."""
+    verdict: Verdict
+    """What the known facts say to the question."""
 
 
 def find(
@@ -88,7 +92,8 @@ def find(
     if not query.strip():
         raise InvalidInput("the query is empty; say what to look for, or list memories with get_all()")
     embedder = Resilient(engine.embedder, engine.breaker)
-    recall = engine.recall(scope, embedder)
+    verdict = engine.truth.verdict(query, scope, view)
+    recall = engine.recall(scope, embedder, lambda *_: verdict)
 
     def look() -> list[Hit]:
         # The estimate whether anything answers looks at the two best, however few are wanted.
@@ -99,15 +104,16 @@ def find(
     if embedder.reason is None and late.behind(scope, embedder.space):
         degraded = late.catch_up(scope, embedder)
         hits = look()
-    answerable = recall.answerable(hits)
+    answerable = recall.answerable(hits, verdict)
     if embedder.reason is not None and not degraded:
         degraded.append(f"words were searched and meaning was not: {embedder.reason}")
     hits = hits[:k]
+    engine.handed_out.note(scope, [hit.text for hit in hits])
     try:
         engine.count_use(scope, [hit.id for hit in hits], view.now)
     except StoreError as error:
         degraded.append(f"uses could not be counted: {error}")
-    return Found(hits, answerable, degraded, embedder.space)
+    return Found(hits, answerable, degraded, embedder.space, verdict)
 
 
 def search(
@@ -130,10 +136,19 @@ def search(
     ):
         raise InvalidInput(f"threshold={threshold!r} must be a probability between 0 and 1")
     found = find(engine, late, query, k, scope, view, where=where, kinds=kinds, explain=explain)
+    outdated = {turn for turn, _ in found.verdict.outdated}
+    stated = engine.truth.stated_by([hit.id for hit in found.hits], scope, view)
     result: SearchResult = {
         "results": [
-            hit_item(hit, record_of(hit), known_at=view.known_at, explain=explain)
-            for hit in found.hits
+            hit_item(
+                hit,
+                record_of(hit),
+                known_at=view.known_at,
+                explain=explain,
+                facts=facts,
+                outdated=hit.id in outdated,
+            )
+            for hit, facts in zip(found.hits, stated, strict=True)
             if threshold is None or hit.score >= threshold
         ],
         "answerable": found.answerable,
@@ -157,6 +172,21 @@ def get(engine: Engine, memory_id: str, scope: Scope, view: View) -> Item | None
     return None if record is None else item(record, view.known_at)
 
 
+def whole(engine: Engine, ids: Sequence[str] | str | None, scope: Scope) -> tuple[Source, ...]:
+    """The whole texts of memories as sources of another one. Raises `NotFound` for what is not there now."""
+    wanted = () if ids is None else (ids,) if isinstance(ids, str) else tuple(dict.fromkeys(ids))
+    if not wanted:
+        return ()
+    records: tuple[Record | None, ...]
+    (records,) = engine.read([Get(tuple(memory_id_of(id) for id in wanted), View(engine.now()))], scope)
+    found: list[Source] = []
+    for id, record in zip(wanted, records, strict=True):
+        if record is None:
+            raise NotFound(f"nothing can rest on {id}: there is no such memory in {scope}, or it holds no longer")
+        found.append(Source(id, 0, len(record.text)))
+    return tuple(found)
+
+
 def get_all(
     engine: Engine,
     limit: int,
@@ -171,7 +201,8 @@ def get_all(
     """A page of memories. See `Memory.get_all`."""
     if page is not None and not is_ulid(page):
         raise InvalidInput(f"page={page!r} is no page; pass the 'next' of the page before")
-    operation = Find(view, kinds, where, limit + 1, page, newest_first)
+    # Whoever names kinds wants all of these kinds; else what was said, and not what was worked out from it.
+    operation = Find(view, kinds, where, limit + 1, page, newest_first, derived=None if kinds else False)
     records: tuple[Record, ...]
     (records,) = engine.read([operation], scope)
     shown = records[:limit]
@@ -191,14 +222,14 @@ def history(engine: Engine, memory_id: str, scope: Scope) -> list[HistoryRow]:
     return [history_row(entry, by_number) for entry in entries if entry.op in _RECORD_OPS]
 
 
-def changes(engine: Engine, scope: Scope, limit: int) -> list[Change]:
+def changes(engine: Engine, scope: Scope, limit: int, *, derived: bool = True) -> list[Change]:
     """The newest changes, newest first. See `Memory.changes`."""
     end = engine.store.position()
     span = max(_FIRST_LOOK, limit)
     while limit:
         since = max(0, end - span)
         (entries,) = engine.read([Changes(since=since)], scope)
-        found = changes_of(entries)
+        found = changes_of([entry for entry in entries if derived or entry.actor != WORKER])
         # The oldest change in the window may have begun before it, so it counts only when the window is all there is.
         if since == 0 or len(found) > limit:
             return found[:limit]
@@ -215,7 +246,7 @@ def receipts(engine: Engine, scope: Scope) -> list[ReceiptDict]:
 def stats(engine: Engine, scope: Scope) -> dict[str, Any]:
     """Counts of one scope. See `Memory.stats`."""
     columns: Columns
-    operations: list[Operation] = [Count(View(engine.now())), Scan(), Spaces(), Edges(), Receipts()]
+    operations: list[Operation] = [Count(View(engine.now()), derived=False), Scan(), Spaces(), Edges(), Receipts()]
     shown, columns, spaces, edges, receipts = engine.read(operations, scope)
     is_open = columns.closed_at == NEVER
     events = columns.event_at[is_open]

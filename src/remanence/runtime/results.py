@@ -11,6 +11,8 @@ from typing import Any, TypedDict
 from remanence.core.clock import from_micros
 from remanence.core.ids import is_ulid, ulid_millis
 from remanence.core.scope import FIELDS
+from remanence.kernels.claims.answers import Known
+from remanence.kernels.claims.ontology import attribute
 from remanence.substrates.records.mechanism import Hit
 from remanence.substrates.records.model import Record
 from remanence.substrates.records.operations import JournalEntry, Receipt
@@ -71,6 +73,12 @@ class Item(TypedDict, total=False):
     sources: list[dict[str, Any]]
     hits: int
     channels: dict[str, float]
+    origin: str | None
+    trust: float
+    superseded: bool
+    """Whether it speaks of what was asked, and holds no longer by a later word on the same matter."""
+    facts: list[dict[str, Any]]
+    """What it states by the facts that are known: `id`, `memory`, `status`, `since`, `until`."""
 
 
 class AddRow(TypedDict, total=False):
@@ -209,13 +217,28 @@ def item(record: Record, known_at: datetime | None = None) -> Item:
         "version": record.version,
         "sources": [source._asdict() for source in record.sources],
         "hits": record.hits,
+        "origin": record.origin,
+        "trust": record.trust,
     }
 
 
-def hit_item(hit: Hit, record: Record, *, known_at: datetime | None, explain: bool) -> Item:
-    """A search result."""
+def hit_item(
+    hit: Hit, record: Record, *, known_at: datetime | None, explain: bool, facts: Sequence[Known] = (), outdated: bool
+) -> Item:
+    """A search result, with the facts that it states."""
     found = item(record, known_at)
     found["score"] = hit.score
+    found["superseded"] = outdated
+    found["facts"] = [
+        {
+            "id": fact.id,
+            "memory": attribute(fact.attribute).sentence(fact.subject, fact.value, polarity=fact.polarity),
+            "status": fact.status,
+            "since": stamp(fact.valid_from),
+            "until": None if fact.valid_to is None else stamp(fact.valid_to),
+        }
+        for fact in facts
+    ]
     if explain:
         found["channels"] = dict(hit.channels)
     return found

@@ -16,35 +16,31 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from remanence.core.clock import parse_time
-from remanence.core.errors import Conflict, ImportFormatError, InvalidInput
+from remanence.core.errors import Conflict, ImportFormatError, InvalidInput, NotFound
 from remanence.core.ids import is_ulid
 from remanence.core.scope import Scope
+from remanence.runtime import outbox
 from remanence.runtime.adding import Progress, derive
 from remanence.runtime.changing import as_draft
 from remanence.runtime.engine import Engine
 from remanence.runtime.files import TextFile, batched
 from remanence.runtime.maintenance import histories
-from remanence.substrates.records.checks import ending
-from remanence.substrates.records.model import Draft, Edge, Record, Source, check_draft
+from remanence.substrates.records.model import Edge, Record, Source, check_draft
 from remanence.substrates.records.operations import (
-    Close,
+    Adopt,
     Columns,
     Edges,
     Link,
     Operation,
-    Put,
-    Restore,
-    Revise,
     Scan,
 )
 
-__all__ = ["FORMAT", "VERSION", "export", "import_"]
+__all__ = ["FORMAT", "VERSION", "encoded", "export", "import_", "lines"]
 
 FORMAT: Final = "remanence-export"
 VERSION: Final = 1
@@ -54,7 +50,7 @@ PORTION: Final = 256
 _TIMES: Final = ("event_at", "valid_from", "valid_to", "recorded_at", "closed_at", "ended_at", "last_hit")
 _KEPT: Final = (
     "id", "version", "text", "kind", "zone", "speaker", "role", "language", "sources", "meta", "state", "hits",
-    "strength", "utility",
+    "strength", "utility", "origin", "trust",
 )  # fmt: skip
 _NULLABLE: Final = frozenset(("valid_to", "closed_at", "ended_at", "last_hit"))
 
@@ -84,10 +80,10 @@ def export(engine: Engine, target: TextFile, scope: Scope) -> dict[str, Any]:
 def _write(engine: Engine, scope: Scope, stream: BinaryIO) -> dict[str, Any]:
     """The body first, since the header says its checksum; then both in order."""
     digest = hashlib.sha256()
-    counts = {"records": 0, "versions": 0, "edges": 0}
+    counts = {"records": 0, "derived": 0, "versions": 0, "edges": 0}
     with tempfile.TemporaryFile() as body:
-        for line in _lines(engine, scope, counts):
-            data = json.dumps(line, allow_nan=False, separators=(",", ":")).encode("ascii") + b"\n"
+        for line in lines(engine, scope, counts):
+            data = encoded(line)
             digest.update(data)
             body.write(data)
         header = {
@@ -104,7 +100,13 @@ def _write(engine: Engine, scope: Scope, stream: BinaryIO) -> dict[str, Any]:
     return header
 
 
-def _lines(engine: Engine, scope: Scope, counts: dict[str, int]) -> Iterator[dict[str, Any]]:
+def encoded(line: Mapping[str, Any]) -> bytes:
+    """A line as it is written."""
+    return json.dumps(line, allow_nan=False, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def lines(engine: Engine, scope: Scope, counts: dict[str, int]) -> Iterator[dict[str, Any]]:
+    """Every version and every link of a scope; `counts` grows as they are read."""
     columns: Columns
     (columns,) = engine.read([Scan()], scope)
     # In the order in which records began, so that sources stand before what rests on them.
@@ -113,6 +115,7 @@ def _lines(engine: Engine, scope: Scope, counts: dict[str, int]) -> Iterator[dic
         for versions in histories(engine, ids, scope):
             written.add(versions[0].id)
             counts["records"] += 1
+            counts["derived"] += versions[-1].derived
             counts["versions"] += len(versions)
             yield from map(_version_line, versions)
     edges: tuple[Edge, ...]
@@ -150,11 +153,19 @@ def import_(
             raise InvalidInput(f"{name}, line {number}: {line['scope']} lies outside of the scope {scope}")
     task = _Import(engine, scope)
     done = 0
+    # What rests on others comes after all of them, and together, since it may rest on its like.
+    resting: list[list[Record]] = []
     for group in batched(_records(_parsed(stream, body, name), name), PORTION):
-        task.records(group)
-        done += len(group)
-        if progress is not None:
+        plain = [versions for versions in group if not any(version.sources for version in versions)]
+        resting += [versions for versions in group if any(version.sources for version in versions)]
+        task.records(plain)
+        done += len(plain)
+        if progress is not None and plain:
             progress(done, header.get("records"))
+    if resting:
+        task.records(resting)
+        if progress is not None:
+            progress(done + len(resting), header.get("records"))
     lines = _parsed(stream, body, name)
     task.edges(_read_edge(line, name, number) for number, line in lines if line["type"] == "edge")
     return task.result()
@@ -234,6 +245,8 @@ def _read_version(line: Mapping[str, Any], name: str, number: int) -> Record:
             hits=int(line["hits"]),
             strength=float(line["strength"]),
             utility=float(line["utility"]),
+            origin=line.get("origin"),
+            trust=float(line.get("trust", 1.0)),
             **times,
         )
         if not is_ulid(record.id):
@@ -269,12 +282,13 @@ class _Import:
                 self._skip(versions[0].id, "it is in the store already")
         try:
             self._store(fresh)
-        except Conflict:
-            # An id may be taken where this scope cannot see it, or have been erased; one by one tells which.
+        except (Conflict, NotFound):
+            # An id may be taken where this scope cannot see it, or have been erased, and a source may lie outside of
+            # the file; one by one tells which.
             for versions in fresh:
                 try:
                     self._store([versions])
-                except Conflict as error:
+                except (Conflict, NotFound) as error:
                     self._skip(versions[0].id, str(error))
 
     def edges(self, edges: Iterable[Edge]) -> None:
@@ -306,7 +320,11 @@ class _Import:
         ready = iter(derive(self._engine, drafts, self._scope)[0])
         operations: list[Operation] = []
         for versions in group:
-            operations += replay(versions, [next(ready) for _ in versions])
+            derived = [next(ready) for _ in versions]
+            terms, vectors = (tuple(draft.terms for draft in derived), tuple(draft.vector for draft in derived))
+            operations.append(Adopt(tuple(versions), terms, vectors))
+        # An export of an earlier version, or of a part, may lack what follows from its words.
+        operations += outbox.follow(self._engine, (versions[0].scope for versions in group if not versions[0].derived))
         outcome = self._engine.write(operations, self._scope)
         self._changes.append(str(outcome.change))
         self._new.update(versions[0].id for versions in group)
@@ -314,23 +332,6 @@ class _Import:
 
     def _skip(self, id: str, reason: str) -> None:
         self._skipped.append({"id": id, "reason": reason})
-
-
-def replay(versions: Sequence[Record], drafts: Sequence[Draft]) -> list[Operation]:
-    """The operations that bring a record through its versions again, oldest first; `drafts[i]` is `versions[i]`."""
-    id = versions[0].id
-    operations: list[Operation] = [Put(replace(drafts[0], id=id))]
-    for at in range(1, len(versions)):
-        before, now = versions[at - 1], versions[at]
-        again = next((number for number in range(at - 1, -1, -1) if drafts[number] == drafts[at]), None)
-        if before.ended_at == ending(before.valid_from, now.valid_from) or again is None:
-            operations.append(Revise(id, drafts[at]))
-        else:
-            # It was closed, or retracted, before an earlier version was restored.
-            operations += [Close(id, before.ended_at), Restore(id, again + 1)]
-    if versions[-1].closed_at is not None:
-        operations.append(Close(id, versions[-1].ended_at))
-    return operations
 
 
 def _read_edge(line: Mapping[str, Any], name: str, number: int) -> Edge:
