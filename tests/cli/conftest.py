@@ -42,3 +42,10 @@ def ask(run: Run) -> Callable[..., Any]:
         return json.loads(run(*words, "--json", **options).stdout)
 
     return call
+
+
+@pytest.fixture
+def said_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is added is kept, and nothing is worked out from it."""
+    for module in ("adding", "transfer"):
+        monkeypatch.setattr(f"remanence.cli.{module}.finish_soon", lambda memory: None)

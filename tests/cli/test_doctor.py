@@ -39,6 +39,7 @@ def test_a_new_place_is_well(run: Run, ask: Ask, tmp_path: Path) -> None:
     assert by_name(ask("doctor", "--path", ":memory:"))["store"]["text"].startswith("in memory")
 
 
+@pytest.mark.usefixtures("said_only")
 def test_a_store_is_examined(run: Run, ask: Ask) -> None:
     run("add", "hello", *ANA, "--run", "r1")
     run("add", "hello", *ANA, "--run", "r2")

@@ -9,6 +9,7 @@ import click
 
 from remanence.cli import output
 from remanence.cli.options import Settings, common, ids, json_object, moment, text_argument
+from remanence.cli.working import finish_soon
 
 __all__ = ["add", "show_degraded"]
 
@@ -32,6 +33,7 @@ def add(settings: Settings, /, text: str, only_ids: bool, **options: Any) -> Non
     """
     with settings.memory(new=True) as memory:
         result = memory.add(text, **options)
+        finish_soon(memory)
     if settings.json:
         output.document(result)
         return

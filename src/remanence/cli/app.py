@@ -8,7 +8,20 @@ from typing import Any
 import click
 
 import remanence
-from remanence.cli import adding, bench, changing, doctor, erasing, finding, past, transfer, upkeep
+from remanence.cli import (
+    adding,
+    bench,
+    changing,
+    doctor,
+    erasing,
+    finding,
+    knowing,
+    past,
+    sleeping,
+    transfer,
+    upkeep,
+    working,
+)
 from remanence.cli.options import Settings, common
 from remanence.cli.output import Failure, Refusal
 from remanence.core.errors import RemanenceError, ScopeRequired
@@ -66,6 +79,9 @@ for command in (
     finding.list_,
     past.history,
     past.changes,
+    knowing.profile,
+    knowing.timeline,
+    knowing.explain,
     changing.undo,
     changing.update,
     changing.delete,
@@ -75,6 +91,12 @@ for command in (
     upkeep.rebuild,
     upkeep.reembed,
     upkeep.stats,
+    sleeping.sleep,
+    sleeping.quarantine,
+    sleeping.release,
+    sleeping.audit,
+    working.jobs,
+    working.worker,
     transfer.import_,
     transfer.export,
     bench.bench,

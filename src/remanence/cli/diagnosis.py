@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from remanence.cli.options import Settings
     from remanence.stores.sqlite import SqliteStore
 
-__all__ = ["Finding", "examine"]
+__all__ = ["Finding", "examine", "examine_llm"]
 
 SYNCS = 16
 PENDING = 10_000
@@ -53,6 +53,23 @@ def examine(settings: Settings, /) -> Iterator[Finding]:
         yield _package(package, module)
     yield _embedder(settings.embedder)
     yield from _place(settings)
+
+
+def examine_llm(name: str, /) -> Iterator[Finding]:
+    """A language model, by its name or that of the environment when it is empty."""
+    from remanence.runtime.llm_check import check_model
+    from remanence.stores.llm import as_llm
+
+    try:
+        model = as_llm(name or None)
+    except RemanenceError as error:
+        yield Finding("llm", "wrong", str(error))
+        return
+    if model is None:
+        yield Finding("llm", "wrong", "none is named; say --llm openai:MODEL or set REMANENCE_LLM to that")
+        return
+    for check in check_model(model):
+        yield Finding(check.name, check.state, check.text, check.value)
 
 
 def _sqlite() -> Finding:

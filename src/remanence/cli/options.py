@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import sys
@@ -49,6 +50,9 @@ class Settings:
             app_id=self.app_id,
             embedder=self.embedder,
             language=self.language,
+            # A command ends before a thread would begin; what adds something finishes it itself.
+            background=False,
+            llm=os.environ.get("REMANENCE_LLM") or None,
         )
         file = getattr(memory.store, "path", None)
         if not new and file is not None and not Path(file).exists():

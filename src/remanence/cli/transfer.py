@@ -10,6 +10,7 @@ import click
 
 from remanence.cli import output
 from remanence.cli.options import Settings, common
+from remanence.cli.working import finish_soon
 
 __all__ = ["export", "import_"]
 
@@ -36,6 +37,7 @@ def import_(settings: Settings, /, source: str, format: str, skip_bad: bool) -> 
     file = _standard_input() if source == "-" else source
     with settings.memory(new=True) as memory, output.progress("importing") as progress:
         result = memory.import_(file, format=format, skip_bad=skip_bad, progress=progress)
+        finish_soon(memory)
     if settings.json:
         output.document(result)
         return
@@ -66,7 +68,10 @@ def export(settings: Settings, /, target: str) -> None:
     """
     with settings.memory() as memory:
         header = memory.export(sys.stdout if target == "-" else target)
-    counts = f"{output.count_of(header['records'], 'memory')} in {output.count_of(header['versions'], 'version')}"
+    derived = header["derived"]
+    counts = output.count_of(header["records"] - derived, "memory")
+    counts += f" and {derived:,} derived from them" if derived else ""
+    counts += f" in {output.count_of(header['versions'], 'version')}"
     if target == "-":
         output.note(f"exported {counts}")
     elif settings.json:
