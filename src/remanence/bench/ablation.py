@@ -16,19 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from remanence.bench import datasets
-from remanence.bench.corpora import OWNER, drafts
+from remanence.bench.corpora import drafts
 from remanence.bench.datasets._files import read_json
-from remanence.bench.engine import NOW, wire
+from remanence.bench.engine import NOW, SCOPE, fill, wire
+from remanence.core.clock import SteppingClock
 from remanence.core.errors import ImportFormatError
-from remanence.core.scope import Scope
 from remanence.kernels.dense import top
 from remanence.kernels.fusion import Profile
-from remanence.mechanisms.records.recall import CHANNELS, Recall, learnt
+from remanence.mechanisms.records.recall import CHANNELS, learnt
+from remanence.runtime.engine import Engine
 from remanence.stores.embedders import as_embedder
 from remanence.substrates.embedding import Embedder
 from remanence.substrates.records.conversation import take_apart
 from remanence.substrates.records.model import View
-from remanence.substrates.records.operations import Put
 from remanence.substrates.records.reference import MemoryStore
 
 WHOLE = "all channels"
@@ -40,6 +40,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "speaker": ("speaker", "speaker_dense"),
     "time": ("when_dated", "time", "recency"),
     "questions": ("asks", "prev_asks"),
+    "facts": ("fact", "outdated"),
 }  # fmt: skip
 """Channels that are switched off together."""
 
@@ -102,10 +103,10 @@ def _ablate(dataset: datasets.Dataset, embedder: Embedder) -> dict[str, dict[str
         if question.answerable and question.gold:
             asked.setdefault(question.corpus, []).append(question)
     for corpus in dataset.corpora:
-        recall = _store(corpus, embedder)
+        engine = _store(corpus, embedder)
         rows = {document.id: row for row, document in enumerate(corpus.documents)}
         for question in asked.get(corpus.id, ()):
-            sums += _ask(recall, question, rows, profiles)
+            sums += _ask(engine, question, rows, profiles)
             count += 1
     means = sums / max(count, 1)
     return {
@@ -114,10 +115,10 @@ def _ablate(dataset: datasets.Dataset, embedder: Embedder) -> dict[str, dict[str
     }
 
 
-def _store(corpus: datasets.Corpus, embedder: Embedder) -> Recall:
-    recall = wire(MemoryStore(), embedder).recall(Scope(user_id=OWNER))
-    recall.store.batch([Put(draft) for draft in recall.derive(drafts(corpus))], scope=recall.scope)
-    return recall
+def _store(corpus: datasets.Corpus, embedder: Embedder) -> Engine:
+    engine = wire(MemoryStore(clock=SteppingClock(NOW)), embedder)
+    fill(engine, drafts(corpus))
+    return engine
 
 
 def _without(channels: Sequence[str]) -> dict[str, Profile]:
@@ -130,13 +131,14 @@ def _without(channels: Sequence[str]) -> dict[str, Profile]:
 
 
 def _ask(
-    recall: Recall, question: datasets.Question, rows: Mapping[str, int], profiles: Sequence[Mapping[str, Profile]]
+    engine: Engine, question: datasets.Question, rows: Mapping[str, int], profiles: Sequence[Mapping[str, Profile]]
 ) -> Floats:
     """Recall of one question for every variant, [variants, cutoffs]."""
-    space = recall.embedder.space
+    recall = engine.recall(SCOPE)
     view = View(question.now or NOW)
-    index = recall.indexes.get(recall.scope, space.key, space.dim)
-    parsed = take_apart(question.text, index, recall.analyzer, view.now)
+    index = engine.index(SCOPE, engine.embedder.space)
+    verdict = engine.truth.verdict(question.text, SCOPE, view)
+    parsed = take_apart(question.text, index, recall.analyzer, view.now, verdict)
     vector = recall.embedder.embed([question.text], kind="query")[0]
     found, features = recall.features(index, parsed, vector, view)
     gold = np.isin(found, [rows[id] for id in question.gold])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,10 +15,11 @@ from remanence.core.scope import Scope
 from remanence.kernels.analyzer import Analyzer
 from remanence.kernels.fusion import Profile
 from remanence.runtime.engine import Engine
+from remanence.runtime.rederiving import rebuild_derived
 from remanence.runtime.vectors import attach
 from remanence.stores.sqlite import SqliteStore
 from remanence.substrates.embedding import Embedder
-from remanence.substrates.records.model import View
+from remanence.substrates.records.model import Draft, View
 from remanence.substrates.records.operations import Put
 from remanence.substrates.records.port import RecordStore
 from remanence.substrates.records.reference import MemoryStore
@@ -30,7 +31,7 @@ BATCH = 1000
 """Documents per transaction, as `Memory.add_many` has it."""
 INDEX_BYTES = 2 * 1024**3
 
-_SCOPE = Scope(user_id=OWNER)
+SCOPE = Scope(user_id=OWNER)
 
 
 class RecallRanker:
@@ -63,17 +64,11 @@ class RecallRanker:
         """Store a corpus as a new memory, and load its index."""
         self.close()
         engine = self._open()
-        recall = engine.recall(_SCOPE)
-        documents = corpus.documents
-        self._documents = {}
-        listed = drafts(corpus)
-        for start in range(0, len(listed), BATCH):
-            puts = [Put(draft) for draft in recall.derive(listed[start : start + BATCH])]
-            written = engine.write(puts, _SCOPE).results
-            self._documents |= {row.id: documents[start + at].id for at, row in enumerate(written)}
+        written = fill(engine, drafts(corpus))
+        self._documents = {id: document.id for id, document in zip(written, corpus.documents, strict=True)}
         if not self._embedder.inline:
-            attach(engine, _SCOPE)
-        index = engine.index(_SCOPE, self._embedder.space)
+            attach(engine, SCOPE)
+        index = engine.index(SCOPE, self._embedder.space)
         self._records += len(index)
         self._bytes["memory"] += index.nbytes
 
@@ -81,9 +76,11 @@ class RecallRanker:
         """The ids of the `k` best documents."""
         if self._engine is None:
             raise RuntimeError("rank() comes after build()")
-        recall = self._engine.recall(_SCOPE)
+        view = View(now=question.now or NOW)
+        verdict = self._engine.truth.verdict(question.text, SCOPE, view)
+        recall = self._engine.recall(SCOPE, truth=lambda *_: verdict)
         recall.profiles = self._profiles
-        hits = recall.search(question.text, k, view=View(now=question.now or NOW))
+        hits = recall.search(question.text, k, view=view)
         return [self._documents[hit.id] for hit in hits]
 
     def footprint(self) -> Footprint:
@@ -110,6 +107,18 @@ class RecallRanker:
             store = SqliteStore(Path(self._folder.name) / "remanence.db", clock=SteppingClock(NOW))
         self._engine = wire(store, self._embedder)
         return self._engine
+
+
+def fill(engine: Engine, listed: Sequence[Draft]) -> list[str]:
+    """Store drafts and work out the facts of what was said in them; their ids in order."""
+    recall = engine.recall(SCOPE)
+    written: list[str] = []
+    for start in range(0, len(listed), BATCH):
+        puts = [Put(draft) for draft in recall.derive(listed[start : start + BATCH])]
+        written += [row.id for row in engine.write(puts, SCOPE).results]
+    if any(draft.kind == "turn" for draft in listed):
+        rebuild_derived(engine, SCOPE)
+    return written
 
 
 def wire(store: RecordStore, embedder: Embedder) -> Engine:

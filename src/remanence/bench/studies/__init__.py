@@ -1,0 +1,1 @@
+"""Studies of single parts, each runnable as a module."""
