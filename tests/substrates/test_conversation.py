@@ -221,6 +221,15 @@ def test_questions_whose_answer_has_to_be_put_together(text: str, several: bool)
     assert take_apart(text, talk(*HOUSE), ANALYZER, NOW).asks_several is several
 
 
+def test_what_is_surely_known_is_shown_first() -> None:
+    index = talk(("Ana", "user", "red"), ("Ana", "user", "blue"), ("Ana", "user", "green"))
+    rows, logits = np.array([2, 0, 1]), np.array([3.0, 2.0, 1.0])
+    known = replace(PLAIN, answers=((index.ids[1], 0.8), (index.ids[0], 0.4)), sure=0.8)
+    assert arranged(index, rows, logits, known) == [2, 0, 1]
+    assert arranged(index, rows, logits, replace(known, sure=0.4)) == [0, 1, 2], "a guess decides nothing"
+    assert arranged(index, rows[:2], logits[:2], known) == [0, 1], "it is not among the best"
+
+
 def test_only_what_has_to_be_put_together_is_spread() -> None:
     index = talk(("Ana", "user", "red"), ("Ana", "user", "blue"), ("Ana", "user", "green"))
     rows, logits = np.arange(3), np.array([2.0, 1.9, 1.8])

@@ -37,6 +37,8 @@ _ELSEWHERE = 0.25
 """Logits that each further turn of one session loses where an answer has to be put together from several."""
 _HEAD = 100
 """Rows that are looked at for that."""
+_SURE = 0.5
+"""How surely the known facts have to answer for their words to be shown first."""
 _CONTENDERS = 3
 _WITHIN_REACH = 2.0
 """Logits by which an older turn may lead and still be overtaken."""
@@ -78,6 +80,8 @@ class Question:
     """Turns that hold the answer by the facts that are known, and how surely."""
     outdated: tuple[tuple[str, float], ...] = ()
     """Turns that speak of what is asked, and hold no longer."""
+    sure: float = 0.0
+    """How surely the known facts answer."""
 
 
 def take_apart(
@@ -105,6 +109,7 @@ def take_apart(
         spans=tuple((to_micros(span.start), to_micros(span.end)) for span in resolve(text, now)),
         answers=verdict.answers,
         outdated=verdict.outdated,
+        sure=verdict.sure,
     )
 
 
@@ -149,11 +154,16 @@ def candidates(
 
 def arranged(index: ScopeIndex, rows: Rows, logits: NDArray[np.float64], question: Question) -> list[int]:
     """The order in which to show the best rows (given best first)."""
-    if not question.asks_several:
-        return current_first(index, rows, logits, question)
-    head = spread_out(index.session[rows[:_HEAD]], logits[:_HEAD])
-    spread = [*head, *range(len(head), len(rows))]
-    return [spread[place] for place in current_first(index, rows[spread], logits[spread], question)]
+    spread = list(range(len(rows)))
+    if question.asks_several:
+        head = spread_out(index.session[rows[:_HEAD]], logits[:_HEAD])
+        spread[: len(head)] = head
+    order = [spread[place] for place in current_first(index, rows[spread], logits[spread], question)]
+    if question.sure >= _SURE:
+        # What is known surely enough is the answer, however well something else repeats the question's words.
+        best = index.rows([question.answers[0][0]])[0]
+        order.sort(key=lambda place: rows[place] != best)
+    return order
 
 
 def spread_out(sessions: NDArray[np.int32], logits: NDArray[np.float64]) -> list[int]:
