@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Unpack
 
-from remanence.runtime import audit, hygiene, sleeping
+from remanence.runtime import hygiene, sleeping
 from remanence.runtime.arguments import Ids, Time, scope_of
 from remanence.runtime.fading import Forget, Keep
 from remanence.runtime.verbs import Filters, Verbs
@@ -175,5 +175,7 @@ class HygieneVerbs(Verbs):
 
         `remanence.runtime.audit.audit_file` asks the same of other tools' exports.
         """
+        from remanence.runtime import audit  # It reads claims; few calls need that.
+
         scope = self._whom("audit", ids, filters)
         return audit.audit(self._engine, scope, stale_days=stale_days, examples=examples, now=now)
