@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from remanence.bench import ablation, results, speed
+from remanence.bench.datasets._files import read_json
+from remanence.bench.studies import truth
 from remanence.core.errors import InvalidInput
 
 RESULTS = Path("results")
 PAGE = Path("docs/benchmarks.md")
-ABLATION, SPEED = "ablation.json", "speed.json"
+ABLATION, SPEED, TRUTH = "ablation.json", "speed.json", "truth.json"
 
 
 def fill(page: str, folder: Path) -> str:
@@ -24,6 +26,8 @@ def fill(page: str, folder: Path) -> str:
         page = between(page, "speed", speed.render(speed.load(folder / SPEED)))
     if (folder / ABLATION).exists():
         page = between(page, "ablation", ablation.render(ablation.load(folder / ABLATION)))
+    if (folder / TRUTH).exists():
+        page = between(page, "truth", truth.render(read_json(folder / TRUTH)["figures"]))
     return page
 
 

@@ -7,6 +7,8 @@ from datetime import timedelta
 
 import pytest
 
+from remanence.core.scope import Scope
+from remanence.runtime.enrichment.handler import newest_versions
 from remanence.scenarios.dialogues import generate
 from remanence.substrates.embedding import HashEmbedder
 from remanence.substrates.records.model import Record
@@ -73,8 +75,16 @@ def test_every_turn_of_a_session_is_in_one_episode() -> None:
     house = House()
     ids = dialogue(house)
     house.derive(ids)
-    covered = sorted(source.id for one in house.derived("episode") for source in one.sources)
-    assert covered == sorted(ids)
+    covered = [source.id for one in house.derived("episode") for source in one.sources]
+    assert len(covered) == len(set(covered))
+    # The open episode of a session may be short of the last few of its turns.
+    sessions: dict[Scope, list[str]] = {}
+    for turn in newest_versions(house.engine, ids, ANA):
+        sessions.setdefault(turn.scope, []).append(turn.id)
+    for turns in sessions.values():
+        missing = sorted(set(turns) - set(covered))
+        assert missing == sorted(turns)[len(turns) - len(missing) :]
+        assert len(missing) <= 3
     assert all(one.valid_to is None and one.origin == "derived:episodes" for one in house.derived("episode"))
 
 

@@ -1,8 +1,8 @@
 """Episodes: a session cut where its subject changes, each stretch with a title, what was said in it, and its turns.
 
 An episode that another one follows is never changed again, unless one of its turns is. The last one of a session is
-made anew as turns arrive. Boundaries come from `kernels.segmentation`; they depend on a bounded number of turns, so
-that a job reads the last episodes of its session and not the whole.
+made anew as turns arrive, after 1, 2, 4, 8, 12 … of them. Boundaries come from `kernels.segmentation`; they depend on a
+bounded number of turns, so that a job reads the last episodes of its session and not the whole.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ BUDGET: Final = 100
 """Tokens of an episode's summary."""
 SETTINGS: Final = Settings()
 _TITLE_WORDS: Final = 4
+_STRIDE: Final = 4
 
 
 class Episodes:
@@ -96,7 +97,17 @@ def _cut(batch: Batch, context: Sequence[Record], turns: Sequence[Record]) -> li
     for record, terms, vector in zip(records, streams, vectors, strict=True):
         segmenter.push(Beat(record.text, [term for term in terms if not is_stopword(term)], vector, record.event_at))
     cuts = ranges([start - len(context) for start in segmenter.starts], len(turns))
-    return [(turns[cut.start : cut.stop], cut.stop == len(turns)) for cut in cuts]
+    return [
+        (turns[cut.start : cut.start + _told(len(cut))], True)
+        if cut.stop == len(turns)
+        else (turns[cut.start : cut.stop], False)
+        for cut in cuts
+    ]
+
+
+def _told(turns: int) -> int:
+    """How many of the turns of an open episode it tells: not every turn is worth another version of it."""
+    return turns - turns % _STRIDE if turns > _STRIDE else 1 << turns.bit_length() - 1
 
 
 def _title(batch: Batch, turns: Sequence[Record]) -> str:

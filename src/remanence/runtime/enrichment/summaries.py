@@ -49,7 +49,7 @@ class Summaries:
             return []
         found = stored(batch, "summary", "episode")
         made = standing(batch, "summary", self.name, found=found)
-        episodes = [one for one in standing(batch, "episode", "episodes", batch.scope, found) if not one.closed]
+        episodes = _over([one for one in standing(batch, "episode", "episodes", batch.scope, found) if not one.closed])
         if batch.scope == batch.home:
             return self._level(batch, "home", batch.home, [_node(one) for one in episodes], made)
         session = self._level(batch, "session", batch.scope, [_node(one) for one in episodes], made)
@@ -117,6 +117,11 @@ class Summaries:
 
 
 HANDLER = Summaries()
+
+
+def _over(episodes: Sequence[Made]) -> list[Made]:
+    """Those that are over, so that a summary does not change with every turn; the open one while it is the only one."""
+    return [one for one in episodes if not one.draft.meta["open"]] or list(episodes)
 
 
 def _node(made: Made) -> _Node:
