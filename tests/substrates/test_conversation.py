@@ -228,6 +228,9 @@ def test_what_is_surely_known_is_shown_first() -> None:
     assert arranged(index, rows, logits, known) == [2, 0, 1]
     assert arranged(index, rows, logits, replace(known, sure=0.4)) == [0, 1, 2], "a guess decides nothing"
     assert arranged(index, rows[:2], logits[:2], known) == [0, 1], "it is not among the best"
+    over = replace(known, sure=0.1, answers=((index.ids[1], 0.3),), outdated=((index.ids[2], 0.3),))
+    assert arranged(index, rows, logits, over) == [1, 2, 0], "what holds no longer stands below what does"
+    assert arranged(index, rows[:2], logits[:2], over) == [0, 1], "and where it is alone, where it was"
 
 
 def test_only_what_has_to_be_put_together_is_spread() -> None:

@@ -159,11 +159,23 @@ def arranged(index: ScopeIndex, rows: Rows, logits: NDArray[np.float64], questio
         head = spread_out(index.session[rows[:_HEAD]], logits[:_HEAD])
         spread[: len(head)] = head
     order = [spread[place] for place in current_first(index, rows[spread], logits[spread], question)]
+    return known_first(index, rows, order, question) if question.answers else order
+
+
+def known_first(index: ScopeIndex, rows: Rows, order: list[int], question: Question) -> list[int]:
+    """The order with what is surely known first, and nothing that holds no longer above what answers."""
+    answers, outdated = (
+        set(index.rows([id for id, _ in turns]).tolist()) for turns in (question.answers, question.outdated)
+    )
     if question.sure >= _SURE:
-        # What is known surely enough is the answer, however well something else repeats the question's words.
+        # However well something else repeats the question's words.
         best = index.rows([question.answers[0][0]])[0]
-        order.sort(key=lambda place: rows[place] != best)
-    return order
+        order = sorted(order, key=lambda place: rows[place] != best)
+    first = next((at for at, place in enumerate(order) if rows[place] in answers), 0)
+    above = [place for place in order[:first] if rows[place] in outdated]
+    if not above:
+        return order
+    return [*(place for place in order[:first] if place not in above), order[first], *above, *order[first + 1 :]]
 
 
 def spread_out(sessions: NDArray[np.int32], logits: NDArray[np.float64]) -> list[int]:
