@@ -157,7 +157,7 @@ def test_new_metadata_are_no_new_words(world: World) -> None:
 
 def test_a_fact_that_a_user_rewords_or_deletes(world: World) -> None:
     world.tell("I live in Lisbon.", "I work as a baker.")
-    city, job = (world.fact(text).record.id for text in ("Ana lives in Lisbon", "Ana works as baker"))
+    city, job = (world.fact(text).record.id for text in ("Ana lives in Lisbon", "Ana works as a baker"))
     surf, early = world.conclude("Ana can surf", city, day=2), world.conclude("Ana gets up early", job, day=2)
     world.work()
     world.update(city, "Ana lives in Lisbon, Portugal", correction=True)

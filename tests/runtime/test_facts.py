@@ -140,10 +140,10 @@ def test_what_a_user_deleted_never_comes_back(world: World) -> None:
     assert world.derive(ids) == []
     world.say("I work as a baker.", 2)
     world.work()
-    assert world.current() == ["Ana works as baker"]
+    assert world.current() == ["Ana works as a baker"]
     world.say("I live in Oslo.", 3)
     world.work()
-    assert world.current() == ["Ana lives in Oslo", "Ana works as baker"]
+    assert world.current() == ["Ana lives in Oslo", "Ana works as a baker"]
     assert world.fact("Ana lives in Oslo").record.id != gone
     assert world.newest(gone).closed_at is not None
     assert world.derive(ids) == []
@@ -215,7 +215,7 @@ def test_echoes_are_no_news(world: World) -> None:
     world.say("I live in Lisbon near the old harbour. I work as a baker.", 1, role="assistant", speaker="Ana")
     world.work()
     evidence = {fact.record.text: fact.record.meta["evidence"] for fact in world.facts()}
-    assert evidence == {"Ana lives in Lisbon": 2, "Ana works as baker": 1}
+    assert evidence == {"Ana lives in Lisbon": 2, "Ana works as a baker": 1}
 
 
 def test_claims_can_be_replaced_by_better_ones(world: World) -> None:
@@ -254,7 +254,7 @@ def test_an_end_that_arrives_first_is_remembered(world: World) -> None:
     world.engine.write(facts.apply_claims(world.batch([second]), {second: [claims[0]]}), ANA)
     assert [row[2] for row in world.rows()] == ["held"]
     world.engine.write(facts.apply_claims(world.batch([first]), {first: [claims[1]]}), ANA)
-    assert world.rows() == [("Ana works as baker", 3, "ended")]
+    assert world.rows() == [("Ana works as a baker", 3, "ended")]
     assert world.facts()[0].record.sources[0].id == first
 
 

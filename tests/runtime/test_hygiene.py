@@ -312,10 +312,10 @@ def test_facts_follow_at_once_and_come_back(working: Memory) -> None:
     add(working, "I work as a baker")
     working.work(user_id="ana")
     known = facts(working)
-    assert known == {"ana lives in Oslo", "ana works as baker"}
+    assert known == {"ana lives in Oslo", "ana works as a baker"}
     done = quarantine(engine, ANA, ids=oslo)
     assert len(done["derived"]) >= 1
-    assert facts(working) == {"ana works as baker"}
+    assert facts(working) == {"ana works as a baker"}
     release(engine, ANA, ids=oslo)
     assert facts(working) == known
     done = quarantine(engine, ANA, ids=oslo)
@@ -342,14 +342,14 @@ def test_facts_end_with_what_expired(working: Memory, clock: SteppingClock) -> N
     engine = engine_of(working)
     add(working, "I work as a baker", metadata={"ttl": 60})
     working.work(user_id="ana")
-    assert facts(working) == {"ana works as baker"}
+    assert facts(working) == {"ana works as a baker"}
     clock.current += timedelta(hours=1)
     report = sleep(engine, ANA)
     working.work(user_id="ana")
     assert facts(working) == set()
     working.undo(report["steps"][0]["change"], user_id="ana")
     working.work(user_id="ana")
-    assert facts(working) == {"ana works as baker"}
+    assert facts(working) == {"ana works as a baker"}
 
 
 def test_an_echo_is_no_evidence(working: Memory) -> None:

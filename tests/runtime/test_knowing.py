@@ -43,7 +43,7 @@ def test_a_profile_holds_what_is_true_now(world: World) -> None:
     ids = world.tell(*TOLD)
     found = profile(world)
     assert found["subject"] == "Ana"
-    assert sorted(texts(found["current"])) == ["Ana lives in Oslo", "Ana works as baker"]
+    assert sorted(texts(found["current"])) == ["Ana lives in Oslo", "Ana works as a baker"]
     assert texts(found["preferences"]) == ["Ana likes olives"]
     assert texts(found["static"]) == ["Ana was born in Porto"]
     assert found["instructions"] == []
@@ -128,7 +128,7 @@ def test_what_nobody_dated_has_no_beginning(world: World) -> None:
 def test_retracted_and_deleted_facts_are_in_no_time_line(world: World) -> None:
     world.tell("I live in Lisbon.", "I work as a baker.", "Sorry, I meant pilot, not baker.")
     world.delete(world.fact("Ana lives in Lisbon").record.id)
-    assert texts(timeline(world)["results"]) == ["Ana works as pilot"]
+    assert texts(timeline(world)["results"]) == ["Ana works as a pilot"]
 
 
 def test_the_lineage_of_a_fact(world: World) -> None:
@@ -234,7 +234,7 @@ def test_the_ledger_follows_what_is_known(world: World) -> None:
     then, _ = knowing.ledger(world.engine, ANA, view_of(world.engine.now(), None, before))
     assert {(one.value, one.status) for one in then} == {("Lisbon", "held"), ("baker", "held")}
     assert knowing.known(world.newest(ids[0])) is None
-    gone = world.fact("Ana works as baker").record.id
+    gone = world.fact("Ana works as a baker").record.id
     world.delete(gone)
     assert knowing.known(world.newest(gone)) is None
     assert len(knowing.ledger(world.engine, ANA, view_of(world.engine.now(), None, None))[0]) == 2

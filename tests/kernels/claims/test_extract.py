@@ -354,3 +354,11 @@ def test_doings_without_a_template_are_events() -> None:
 
 def test_what_a_template_reads_is_no_event_besides() -> None:
     assert rows(said("I quit my job as a baker.")) == {("Ana", "job", "baker", "end")}
+
+
+@pytest.mark.parametrize("text", ["I quit my job. I'm a teacher now", "I quit my job, I'm a teacher now"])
+def test_what_comes_instead_goes_before_an_end_without_a_name(text: str) -> None:
+    (claim,) = [claim for claim in extract(Utterance("t", text, AT, "Ana")) if claim.attribute == "job"]
+    assert (claim.value, claim.act) == ("teacher", "state")
+    (over,) = extract(Utterance("t", "I'm a teacher. I quit my job", AT, "Ana"))
+    assert (over.value, over.act) == ("", "end"), "what stands before the end is no successor"

@@ -376,6 +376,7 @@ def _validity(act: Act, dated: bool, when: Time | None) -> tuple[datetime | None
 
 def _settled(found: Sequence[_Found]) -> list[Claim]:
     """One reading of each statement: heavier templates win where two speak of the same attribute or words."""
+    found = [one for one in found if not any(_succeeds(other.claim, one.claim) for other in found)]
     order = sorted(range(len(found)), key=lambda i: (-found[i].weight, i))
     kept: list[_Found] = []
     for i in order:
@@ -383,6 +384,18 @@ def _settled(found: Sequence[_Found]) -> list[Claim]:
         if not any(_clash(one, other) for other in kept):
             kept.append(one)
     return [one.claim for one in kept]
+
+
+def _succeeds(later: Claim, over: Claim) -> bool:
+    """Whether a claim says what there is instead of what another one ends without a name: "I quit, I'm a nurse now"."""
+    return (
+        (over.act, over.value) == ("end", "")
+        and later.act in ("state", "change")
+        and later.polarity
+        and (later.subject, later.attribute) == (over.subject, over.attribute)
+        and later.start >= over.end
+        and not attribute(over.attribute).many
+    )
 
 
 def _clash(one: _Found, other: _Found) -> bool:

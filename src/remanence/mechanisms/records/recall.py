@@ -61,9 +61,8 @@ ALL_ROWS = 2000
 """Scopes up to this size are scored whole."""
 POOL = 300
 """Rows of each first-stage channel that go to the second stage in larger scopes, together with their neighbours."""
-SEEDS = 4
-"""Rows whose words make the bridge to a second hop."""
-_FILTER_BLOCK, _SPARE = 32, 4
+SEEDS, _FILTER_BLOCK, _SPARE = 4, 32, 4
+"""Rows whose words make the bridge to a second hop; records read at once behind a filter; hits looked at besides."""
 
 Related = Callable[[str], Sequence[tuple[str, float]]]
 Truth = Callable[[str, View], Verdict]
@@ -114,7 +113,7 @@ class Recall(Deriver):
         scope = asdict(self.scope)
         drafts = [
             Draft(
-                text=item.text,
+                item.text,
                 scope=None if item.session is None else Scope(**{**scope, "run_id": item.session}),
                 event_at=item.at or now,
                 speaker=item.speaker,
@@ -235,7 +234,8 @@ class Recall(Deriver):
         ceiling = np.float32(channels.lexical_ceiling(index, question.terms, found))
         words = channels.lexical(index, found) / ceiling
         meaning = channels.dense(index, vector, visible)
-        answers, outdated = (conversation.placed(index, turns) for turns in (question.answers, question.outdated))
+        answers = conversation.placed(index, question.answers, visible)
+        outdated = conversation.placed(index, question.outdated, visible)
         rows = conversation.candidates(index, words, meaning, answers, visible, whole=whole, pool=POOL)
         features = np.zeros((len(CHANNELS), len(rows)), np.float32).T
         if not len(rows):

@@ -100,7 +100,7 @@ def sentence(kind: Attribute, subject: str, value: str, *, polarity: bool) -> st
     who = f"The {subject}" if subject in ("user", "assistant") else subject
     if not value:
         return f"{who}: nothing is true of {kind.label} any more" if not polarity else f"{who}: {kind.label} unknown"
-    return (kind.render if polarity else kind.deny).format(subject=who, value=value)
+    return kind.sentence(who, value, polarity=polarity)
 
 
 def _readings(batch: Batch, claims: dict[str, list[Claim]]) -> Mapping[str, Sequence[Claim]]:

@@ -118,10 +118,10 @@ def signs(verdict: Verdict) -> tuple[float, float]:
     return verdict.sure, 0.0 if verdict.answers else verdict.understood
 
 
-def placed(index: ScopeIndex, turns: Sequence[tuple[str, float]]) -> Floats:
-    """Weights by row [n + 1]; what is not named weighs nothing."""
+def placed(index: ScopeIndex, turns: Sequence[tuple[str, float]], visible: NDArray[np.bool_] | None = None) -> Floats:
+    """Weights by row [n + 1], of the version that is visible; what is not named weighs nothing."""
     weights = np.zeros(len(index) + 1, np.float32)
-    rows = index.rows([id for id, _ in turns])
+    rows = index.rows([id for id, _ in turns], visible)
     np.maximum.at(weights, rows, np.array([weight for _, weight in turns], np.float32))
     # The last place is that of row -1, "no such turn".
     weights[-1] = 0
@@ -164,15 +164,13 @@ def arranged(index: ScopeIndex, rows: Rows, logits: NDArray[np.float64], questio
 
 def known_first(index: ScopeIndex, rows: Rows, order: list[int], question: Question) -> list[int]:
     """The order with what is surely known first, and nothing that holds no longer above what answers."""
-    answers, outdated = (
-        set(index.rows([id for id, _ in turns]).tolist()) for turns in (question.answers, question.outdated)
-    )
+    answers, outdated = ({id for id, _ in turns} for turns in (question.answers, question.outdated))
+    ids = [index.ids[row] for row in rows.tolist()]
     if question.sure >= _SURE:
         # However well something else repeats the question's words.
-        best = index.rows([question.answers[0][0]])[0]
-        order = sorted(order, key=lambda place: rows[place] != best)
-    first = next((at for at, place in enumerate(order) if rows[place] in answers), 0)
-    above = [place for place in order[:first] if rows[place] in outdated]
+        order = sorted(order, key=lambda place: ids[place] != question.answers[0][0])
+    first = next((at for at, place in enumerate(order) if ids[place] in answers), 0)
+    above = [place for place in order[:first] if ids[place] in outdated]
     if not above:
         return order
     return [*(place for place in order[:first] if place not in above), order[first], *above, *order[first + 1 :]]

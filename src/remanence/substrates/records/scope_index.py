@@ -200,10 +200,14 @@ class ScopeIndex:
             found[2 * sign] = np.where(near >= 0, links[near], -1).astype(np.intp)
         return found
 
-    def rows(self, ids: Sequence[str]) -> NDArray[np.intp]:
-        """Row of the newest version of each id; -1 for an id that the scope does not know."""
+    def rows(self, ids: Sequence[str], visible: NDArray[np.bool_] | None = None) -> NDArray[np.intp]:
+        """Row of the newest version of each id, or of the newest that is `visible`; -1 where there is none."""
         latest = self._rows_by_id(len(self.ids))
-        return np.array([latest.get(id, -1) for id in ids], np.intp)
+        found = np.array([latest.get(id, -1) for id in ids], np.intp)
+        if visible is not None:
+            while (away := (found >= 0) & ~visible[found]).any():
+                found[away] = self._older.view[found[away]]
+        return found
 
     def terms_of(self, row: int) -> NDArray[np.int32]:
         """Term integers of a row, in text order."""
