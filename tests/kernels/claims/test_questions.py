@@ -262,7 +262,7 @@ def test_no_text_takes_long(text: str) -> None:
     read_question("where do I live?", NOW)
     started = time.perf_counter()
     read_question(text, NOW, PEOPLE)
-    assert time.perf_counter() - started < 0.1
+    assert time.perf_counter() - started < 3
 
 
 def test_of_a_long_text_the_end_is_read() -> None:
