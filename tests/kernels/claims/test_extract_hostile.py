@@ -121,7 +121,7 @@ def test_work_is_linear(piece: str) -> None:
 
     seconds(1000)
     short = max(min(seconds(5_000) for _ in range(2)), 0.001)
-    assert seconds(40_000) < 32 * short + 0.1
+    assert min(seconds(40_000) for _ in range(3)) < 40 * short + 0.5
 
 
 def test_a_megabyte_without_a_break_is_read_in_pieces() -> None:

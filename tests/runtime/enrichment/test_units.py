@@ -300,7 +300,7 @@ def test_a_long_conversation_costs_the_same_at_its_end() -> None:
     last = house.say("Ana: That was the list.", session="long")
     started = time.perf_counter()
     house.derive(last)
-    assert time.perf_counter() - started < max(whole / 2, 0.5)
+    assert time.perf_counter() - started < max(whole / 2, 2.0)
 
 
 def _turns(house: House) -> list[Record]:

@@ -376,7 +376,9 @@ def _validity(act: Act, dated: bool, when: Time | None) -> tuple[datetime | None
 
 def _settled(found: Sequence[_Found]) -> list[Claim]:
     """One reading of each statement: heavier templates win where two speak of the same attribute or words."""
-    found = [one for one in found if not any(_succeeds(other.claim, one.claim) for other in found)]
+    open_ends = [one for one in found if (one.claim.act, one.claim.value) == ("end", "")]
+    over = {id(end) for end in open_ends if any(_succeeds(other.claim, end.claim) for other in found)}
+    found = [one for one in found if id(one) not in over]
     order = sorted(range(len(found)), key=lambda i: (-found[i].weight, i))
     kept: list[_Found] = []
     for i in order:
@@ -389,8 +391,7 @@ def _settled(found: Sequence[_Found]) -> list[Claim]:
 def _succeeds(later: Claim, over: Claim) -> bool:
     """Whether a claim says what there is instead of what another one ends without a name: "I quit, I'm a nurse now"."""
     return (
-        (over.act, over.value) == ("end", "")
-        and later.act in ("state", "change")
+        later.act in ("state", "change")
         and later.polarity
         and (later.subject, later.attribute) == (over.subject, over.attribute)
         and later.start >= over.end
