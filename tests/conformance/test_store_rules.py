@@ -31,9 +31,9 @@ def test_a_restart_that_keeps_everything_passes() -> None:
     assert check_store(MemoryStore, reopen=remembers, only={"S12", "S92"}).ok
 
 
-def test_rules_that_need_a_restart_are_skipped_without_one() -> None:
+def test_rules_that_need_a_restart_cannot_run_without_one() -> None:
     (verdict,) = check_store(MemoryStore, only={"S12"}).verdicts
-    assert (verdict.status, verdict.note) == ("skipped", "no way to reopen a store was given")
+    assert (verdict.status, verdict.note) == ("cannot-run-here", "no way to reopen a store was given")
 
 
 def test_rules_have_stable_distinct_ids_and_say_what_they_promise() -> None:

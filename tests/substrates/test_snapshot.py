@@ -170,5 +170,5 @@ def test_ids_are_never_taken_twice() -> None:
 
 
 def test_nothing_remembered() -> None:
-    assert snapshot.take(MemoryStore(), ANA, LATER) == {"now": LATER.isoformat(), "records": []}
+    assert snapshot.take(MemoryStore(), ANA, LATER) == {"now": LATER.isoformat(), "records": [], "edges": []}
     assert found(moved(MemoryStore(), LATER + MINUTE)) == ()

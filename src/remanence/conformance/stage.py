@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from remanence.conformance.rules import Broken, Skipped
+from remanence.conformance.rules import Broken, CannotRun
 from remanence.core.clock import Clock, SteppingClock
 from remanence.core.ids import RandomBits
 from remanence.core.scope import Scope
@@ -54,9 +54,9 @@ class Stage:
         return made
 
     def reopened(self, store: RecordStore) -> RecordStore:
-        """The same store after a restart; the rule is skipped when the caller gave no way to do that."""
+        """The same store after a restart; the rule cannot run when the caller gave no way to do that."""
         if self._reopen is None:
-            raise Skipped("no way to reopen a store was given")
+            raise CannotRun("no way to reopen a store was given")
         again = self._reopen(store)
         self._stores.append(again)
         return again

@@ -15,7 +15,7 @@ def check_store(factory: StoreFactory, *, reopen: Reopen | None = None, only: Co
     """Put a record store to the test; `print` the report, or ask it whether all is `ok`.
 
     `factory(clock=…, random_bits=…)` makes a new, empty store each time. `reopen(store)` closes a store and opens it
-    again as another process would; without it the rules on durability are skipped. `only` picks rules by id.
+    again as another process would; without it the rules on durability cannot run. `only` picks rules by id.
     """
     rules = [rule for rule in STORE_RULES if only is None or rule.id in only]
     return run(rules, lambda: Stage(factory, reopen))

@@ -1,15 +1,18 @@
-"""What a mechanism says of itself. A card is one literal per file, read without importing the file."""
+"""What a mechanism, a benchmark or a study says of itself: one literal per file, read without importing the file."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from remanence.core.errors import InvalidInput
 
 Substrate = Literal["records", "kv", "sequence", "weights", "training", "maps", "policy"]
+SUBSTRATES: tuple[Substrate, ...] = get_args(Substrate)
+EntryKind = Literal["benchmark", "study", "survey"]
+ENTRY_KINDS: tuple[EntryKind, ...] = get_args(EntryKind)
 _SLUG = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -23,9 +26,15 @@ class Card:
     """Folder name; decides the contract, the rules, the scenarios and the docs template."""
     title: str
     paper: str
-    """Identifier or address of the publication; empty for the project's own mechanisms."""
+    """Key of the publication in the catalog's bibliography; empty for the project's own mechanisms."""
     claim: str
     """The direction that the witness must reproduce."""
+    idea: str = ""
+    """What the method does, in a sentence or two."""
+    equation: str = ""
+    """The central formula, in plain text; the file shows where it is computed."""
+    source: str = ""
+    """Public code of the authors, as owner/name on GitHub; empty where none was found."""
     can: frozenset[str] = frozenset()
     """Optional abilities claimed; each one switches on more rules."""
     needs: frozenset[str] = frozenset()
@@ -38,8 +47,30 @@ class Card:
     def __post_init__(self) -> None:
         if not _SLUG.fullmatch(self.slug):
             raise InvalidInput(f"slug {self.slug!r} must be a lower-case Python identifier, like the file's name")
+        if self.substrate not in SUBSTRATES:
+            raise InvalidInput(f"substrate {self.substrate!r} of card {self.slug!r} is none of {', '.join(SUBSTRATES)}")
         if not self.claim:
             raise InvalidInput(f"card {self.slug!r} claims nothing; say what its witness must show")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EntryCard:
+    """Identity of a publication's counterpart that is no mechanism: a benchmark, a study or a survey."""
+
+    slug: str
+    """Name on the command line; unique among all cards."""
+    kind: EntryKind
+    title: str
+    paper: str
+    """Key of the publication in the catalog's bibliography; empty for the project's own."""
+    about: str
+    """What it measures or tells, in a sentence or two."""
+
+    def __post_init__(self) -> None:
+        if not _SLUG.fullmatch(self.slug):
+            raise InvalidInput(f"slug {self.slug!r} must be a lower-case Python identifier")
+        if self.kind not in ENTRY_KINDS:
+            raise InvalidInput(f"kind {self.kind!r} of card {self.slug!r} is none of {', '.join(ENTRY_KINDS)}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from remanence.substrates.records.mechanism import (
     ABILITIES,
     CanConsolidate,
     CanForget,
+    CanLearn,
     CanUpdate,
     Hit,
     Item,
@@ -67,12 +68,16 @@ class Forgetful(WordOverlap):
     def consolidate(self, *, now: datetime) -> list[str]:
         return []
 
+    def feedback(self, ids: Sequence[str], reward: float, *, now: datetime) -> None:
+        return None
+
 
 def test_protocols_tell_abilities_apart() -> None:
     plain, able = WordOverlap(), Forgetful()
     assert isinstance(plain, RecordMechanism)
     assert not isinstance(MemoryStore(), RecordMechanism)
-    for ability, protocol in zip(ABILITIES, (CanUpdate, CanForget, CanConsolidate), strict=True):
+    verbs = (CanUpdate, CanForget, CanConsolidate, CanLearn)
+    for ability, protocol in zip(ABILITIES[:-1], verbs, strict=True):
         assert isinstance(able, protocol), ability
         assert not isinstance(plain, protocol), ability
 

@@ -45,6 +45,8 @@ CARD = Card(
     title="Recall: fused lexical, dense and conversational retrieval",
     paper="",
     claim="finds the evidence of a question more often than BM25, dense search or their rank fusion",
+    idea="Evidence of many kinds, from words to who speaks when, in one calibrated probability per record.",
+    equation="p(r answers q) = 1 / (1 + exp(-(w · channels(q, r) + b)))",
     can=frozenset({"update", "forget"}),
 )
 
@@ -112,16 +114,10 @@ class Recall(Deriver):
         self._latest = max(self._latest, now)
         scope = asdict(self.scope)
         drafts = [
-            Draft(
-                item.text,
-                scope=None if item.session is None else Scope(**{**scope, "run_id": item.session}),
-                event_at=item.at or now,
-                speaker=item.speaker,
-                role=item.role,
-                meta=item.meta,
-            )
+            Draft(item.text, scope=None if item.session is None else Scope(**{**scope, "run_id": item.session}),
+                  event_at=item.at or now, speaker=item.speaker, role=item.role, meta=item.meta)
             for item in items
-        ]
+        ]  # fmt: skip
         puts = [Put(draft) for draft in self.derive(drafts)]
         return [written.id for written in self.store.batch(puts, scope=self.scope).results]
 
@@ -210,7 +206,8 @@ class Recall(Deriver):
                     if len(hits) < k and record and (kinds is None or record.kind in kinds) and admits(record):
                         logit, own = float(best[place]), int(order[place])
                         shares = self.shares(record.kind == "turn", features[own], len(index), logit) if explain else {}
-                        hits.append(Hit(record.id, record.text, logistic(logit, 1, 0), shares, record))
+                        rests = tuple(source.id for source in record.sources) or (record.id,)
+                        hits.append(Hit(record.id, record.text, logistic(logit, 1, 0), shares, record, rests))
                 start, block = start + block, 2 * block
             if len(hits) >= k or len(index) <= whole:
                 break

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from remanence.core.errors import InvalidInput
 from remanence.kernels.analyzer import Analyzer
 from remanence.kernels.quantize import quantize
 from remanence.substrates.embedding import Embedder
@@ -17,6 +18,10 @@ class Deriver:
 
     embedder: Embedder
     analyzer: Analyzer
+
+    def found_by(self, draft: Draft) -> str:
+        """The text that a draft is found by."""
+        return draft.text
 
     def analyse(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
         """The token stream of each text, for `Draft.terms`."""
@@ -33,8 +38,14 @@ class Deriver:
         return [Vector(space, row.tobytes(), scale) for row, scale in zip(codes, scales.tolist(), strict=True)]
 
     def derive(self, drafts: Sequence[Draft]) -> list[Draft]:
-        """Drafts with what follows from their texts: token streams and, if that is cheap, vectors."""
-        texts = [draft.text for draft in drafts]
+        """Drafts with what follows from their texts: token streams and, if that is cheap, vectors.
+
+        Errors: `InvalidInput` for a text that is none; all else is for the store to judge.
+        """
+        texts = [self.found_by(draft) for draft in drafts]
+        for text in texts:
+            if not isinstance(text, str):
+                raise InvalidInput(f"text must be a string, not {type(text).__name__} {text!r}")
         terms, vectors = self.analyse(texts), self.vectors(texts)
         return [
             replace(draft, terms=terms[i], vector=None if vectors is None else vectors[i])

@@ -10,8 +10,12 @@ from typing import Any, Protocol, runtime_checkable
 from remanence.core.mechanism import Mechanism
 from remanence.substrates.records.model import Record
 
-ABILITIES = ("update", "forget", "consolidate")
-"""What `Card.can` may claim; each one switches on its protocol below and the rules for it."""
+ABILITIES = ("update", "forget", "consolidate", "feedback", "reinforce")
+"""What `Card.can` may claim; each one switches on its protocol below and the rules for it.
+
+`reinforce` has no verb of its own: it says that reading is a use, and that a use changes what is found later. Without
+it a read leaves no trace.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,8 @@ class Item:
 class Hit:
     """Something remembered: higher `score` is better, and `channels` say which signals it came from.
 
-    `record` is there when the mechanism keeps its memories in a record store.
+    `record` is there when the mechanism keeps its memories in a record store. `sources` are the ids, as `write` gave
+    them, of the items that it rests on: its own id where it is one of them.
     """
 
     id: str
@@ -41,6 +46,7 @@ class Hit:
     score: float
     channels: Mapping[str, float] = field(default_factory=dict)
     record: Record | None = None
+    sources: tuple[str, ...] = ()
 
 
 @runtime_checkable
@@ -83,4 +89,13 @@ class CanConsolidate(RecordMechanism, Protocol):
 
     def consolidate(self, *, now: datetime) -> list[str]:
         """Do the work that the method does between conversations; ids of the memories that it made or changed."""
+        ...
+
+
+@runtime_checkable
+class CanLearn(RecordMechanism, Protocol):
+    """Claims `feedback`."""
+
+    def feedback(self, ids: Sequence[str], reward: float, *, now: datetime) -> None:
+        """Tell how well it went with the memories `ids` (of hits); a higher reward is better. Errors: `NotFound`."""
         ...

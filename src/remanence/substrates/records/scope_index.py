@@ -73,6 +73,7 @@ class ScopeIndex:
         self._span = (0, 0)
         self._groups: dict[Scope, int] = {}
         self._speaker_codes: dict[str, int] = {}
+        self._kind_codes: dict[str, int] = {}
         self._latest: dict[str, int] | None = None
         self._markers: dict[str, int] = {}
         self._version: Growing[np.int32] = Growing(np.int32)
@@ -83,6 +84,7 @@ class ScopeIndex:
         self._speaker: Growing[np.int32] = Growing(np.int32)
         self._is_user: Growing[np.bool_] = Growing(np.bool_)
         self._is_turn: Growing[np.bool_] = Growing(np.bool_)
+        self._kind: Growing[np.int32] = Growing(np.int32)
         self._hidden: Growing[np.bool_] = Growing(np.bool_)
         self._flags: Growing[np.uint8] = Growing(np.uint8)
         self._lengths: Growing[np.float32] = Growing(np.float32)
@@ -141,6 +143,11 @@ class ScopeIndex:
     def is_turn(self) -> NDArray[np.bool_]:
         """Whether the kind is "turn": the rows that have neighbours."""
         return self._is_turn.view
+
+    def of_kinds(self, kinds: Sequence[str]) -> NDArray[np.bool_]:
+        """Which rows are of one of these kinds."""
+        codes = [self._kind_codes[kind] for kind in kinds if kind in self._kind_codes]
+        return np.isin(self._kind.view, codes)
 
     @property
     def is_user(self) -> NDArray[np.bool_]:
@@ -272,7 +279,7 @@ class ScopeIndex:
         """Bytes held, Python's own objects estimated."""
         columns = (
             self._version, self._older, self._session, self._previous, self._next, self._speaker, self._is_user,
-            self._is_turn, self._hidden, self._flags, self._lengths, self._scales, self._codes, self._times,
+            self._is_turn, self._kind, self._hidden, self._flags, self._lengths, self._scales, self._codes, self._times,
             self._window, self._terms, self._ends,
         )  # fmt: skip
         looked_up = 0 if self._latest is None else 104 * len(self._latest)
@@ -470,6 +477,9 @@ class ScopeIndex:
         revised = columns.versions > 1
         is_turn = np.fromiter(map("turn".__eq__, columns.kinds), bool, count)
         self._is_turn.extend(is_turn)
+        for kind in dict.fromkeys(columns.kinds):
+            self._kind_codes.setdefault(kind, len(self._kind_codes))
+        self._kind.extend(np.fromiter(map(self._kind_codes.__getitem__, columns.kinds), np.int32, count))
         # Only turns have neighbours; and a new version takes its predecessor's place instead of standing at the end.
         groups = np.where(is_turn & ~revised, np.array(streams, np.int64)[columns.scope_of], -1)
         session, previous, following, joined = self._links.extend(first, groups, columns.event_at, splits)
