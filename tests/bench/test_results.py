@@ -113,9 +113,9 @@ def test_the_table_says_what_was_measured(measured: list[Result]) -> None:
     ("content", "message"),
     [
         ("{", "not valid JSON"),
-        ("[]", "schema 1"),
-        ('{"schema": 99}', "schema 1"),
-        ('{"schema": 1, "hardware": {"cpu": "x"}}', "Hardware lacks"),
+        ("[]", "schema 2"),
+        ('{"schema": 99}', "schema 2"),
+        ('{"schema": 2, "hardware": {"cpu": "x"}}', "Hardware lacks"),
     ],
 )
 def test_a_file_that_is_no_result_is_named(tmp_path: Path, content: str, message: str) -> None:

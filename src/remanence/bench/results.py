@@ -18,11 +18,11 @@ import numpy as np
 
 import remanence
 from remanence.bench.metrics import Interval, Latency, cluster_bootstrap, latency, paired_bootstrap
-from remanence.bench.runner import OVERALL, Run, best
+from remanence.bench.runner import OVERALL, WITHIN_BUDGET, Run, best
 from remanence.core.errors import ImportFormatError, InvalidInput
 
-SCHEMA = 1
-COMPARED = ("recall@1", "recall@5", "recall@10", "recall@20", "ndcg@10")
+SCHEMA = 2
+COMPARED = ("recall@1", "recall@5", "recall@10", "recall@20", "ndcg@10", WITHIN_BUDGET)
 RESAMPLES = 10_000
 
 _BASELINES = ("bm25", "bm25-stemmed", "dense", "rrf")
@@ -91,6 +91,8 @@ class Result:
     metrics: dict[str, dict[str, float]]
     cross_validated: dict[str, float]
     gains: dict[str, Gain]
+    tokens: float
+    """Tokens of the first ten things returned, on average."""
     newest_first: float | None
     updates: int
     latency: Latency
@@ -137,6 +139,7 @@ def from_run(
         metrics={category: run.summary(category) for category in categories},
         cross_validated=dict(cross_validated or {}),
         gains={metric: _gain(run, best(baselines, metric), metric, seed) for metric in COMPARED if baselines},
+        tokens=run.tokens(),
         newest_first=updates[1] if updates else None,
         updates=updates[0] if updates else 0,
         latency=latency(run.seconds),
@@ -264,14 +267,15 @@ def _table(group: Sequence[Result]) -> str:
         for column in columns
     }
     ordering = any(one.newest_first is not None for one in group)
-    head = ["system", *columns, *(["newest first"] if ordering else []), "p50 ms", "p95 ms", "p99 ms", "build s"]
+    newest_column = ["newest first"] if ordering else []
+    head = ["system", *columns, *newest_column, "tokens", "p50 ms", "p95 ms", "p99 ms", "build s"]
     rows = []
     for one in group:
         found = one.metrics[OVERALL]
         cells = [_cell(found[name], best[name], marked=name not in one.cross_validated) for name in columns]
         newest = ["–" if one.newest_first is None else f"{one.newest_first:.0%} of {one.updates}"] if ordering else []
         times = [f"{value:.2f}" for value in (one.latency.p50, one.latency.p95, one.latency.p99)]
-        rows.append([_name(one), *cells, *newest, *times, f"{one.build_seconds:.1f}"])
+        rows.append([_name(one), *cells, *newest, f"{one.tokens:.0f}", *times, f"{one.build_seconds:.1f}"])
         if one.cross_validated:
             held_out = one.cross_validated
             cells = [_cell(held_out[name], best[name]) if name in held_out else "–" for name in columns]

@@ -1,18 +1,46 @@
-"""Run rankers over data sets and score what they return."""
+"""Run rankers over data sets and score what they return.
+
+Systems return units of different sizes: turns, facts, whole episodes. Documents are ranked in the order in which units
+bring them; besides, it is measured what a reader finds who takes in units, best first, up to a number of tokens.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from remanence.bench.baselines import Ranker
+from remanence.bench.baselines import Ranker, passage
 from remanence.bench.datasets import Corpus, Dataset, Question
 from remanence.bench.metrics import DEPTH, Floats, newest_first, score_rankings
+from remanence.kernels.packing import estimate_tokens
 
 OVERALL = "overall"
+BUDGET = 1000
+"""Tokens that a reader takes in."""
+WITHIN_BUDGET = "recall@1k-tokens"
+READ = 10
+"""Units whose tokens are counted as what a reader is given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One thing that a system returned: what it costs a reader, and the documents that it tells of."""
+
+    tokens: int
+    documents: tuple[str, ...]
+
+
+@runtime_checkable
+class ReturnsUnits(Protocol):
+    """A ranker whose units are not the documents themselves."""
+
+    units: Sequence[Unit]
+    """What the last call of `rank` returned, best first."""
 
 
 @dataclass(slots=True)
@@ -27,14 +55,22 @@ class Run:
     rankings: list[list[str]]
     seconds: list[float]
     build_seconds: float
+    units: list[Sequence[Unit]] = field(default_factory=list)
+    """What was returned for every question; from the documents themselves if left out."""
     scores: dict[str, Floats] = field(init=False)
     scored: list[int] = field(init=False)
 
     def __post_init__(self) -> None:
         self.scored = [at for at, question in enumerate(self.dataset.questions) if question.gold]
-        self.scores = score_rankings(
-            [self.rankings[at] for at in self.scored], [self.dataset.questions[at].gold for at in self.scored]
-        )
+        golds = [self.dataset.questions[at].gold for at in self.scored]
+        self.scores = score_rankings([self.rankings[at] for at in self.scored], golds)
+        self.units = self.units or _document_units(self.dataset, self.rankings)
+        within = [recall_within(self.units[at], gold) for at, gold in zip(self.scored, golds, strict=True)]
+        self.scores[WITHIN_BUDGET] = np.array(within, np.float64)
+
+    def tokens(self) -> float:
+        """Tokens of the first `READ` units, on average over all questions."""
+        return float(np.mean([sum(unit.tokens for unit in units[:READ]) for units in self.units]))
 
     def questions(self) -> list[Question]:
         """The questions that `scores` is about, in its order: those with gold."""
@@ -72,6 +108,7 @@ def run(dataset: Dataset, ranker: Ranker, *, depth: int = DEPTH) -> Run:
     for at, question in enumerate(dataset.questions):
         asked.setdefault(question.corpus, []).append(at)
     rankings: list[list[str]] = [[] for _ in dataset.questions]
+    units: list[Sequence[Unit]] = [() for _ in dataset.questions]
     seconds = [0.0] * len(dataset.questions)
     building = 0.0
     for corpus in dataset.corpora:
@@ -80,12 +117,28 @@ def run(dataset: Dataset, ranker: Ranker, *, depth: int = DEPTH) -> Run:
             start = time.perf_counter()
             rankings[at] = ranker.rank(dataset.questions[at], depth)
             seconds[at] = time.perf_counter() - start
-    return Run(ranker.name, dataset, rankings, seconds, building)
+            if isinstance(ranker, ReturnsUnits):
+                units[at] = tuple(ranker.units)
+    return Run(ranker.name, dataset, rankings, seconds, building, units if isinstance(ranker, ReturnsUnits) else [])
 
 
 def run_all(dataset: Dataset, rankers: Iterable[Ranker], *, depth: int = DEPTH) -> list[Run]:
     """`run` for several rankers."""
     return [run(dataset, ranker, depth=depth) for ranker in rankers]
+
+
+def recall_within(units: Sequence[Unit], gold: AbstractSet[str], budget: int = BUDGET) -> float:
+    """The share of the gold documents in the units, best first, that fit into `budget` tokens together.
+
+    The first unit that does not fit ends the reading; what it says up to there is not counted.
+    """
+    seen: set[str] = set()
+    for unit in units:
+        budget -= unit.tokens
+        if budget < 0:
+            break
+        seen.update(unit.documents)
+    return len(seen & gold) / len(gold)
 
 
 def best(runs: Sequence[Run], metric: str, category: str = OVERALL) -> Run:
@@ -101,3 +154,14 @@ def _timed_build(ranker: Ranker, corpus: Corpus) -> float:
 
 def _belongs(question: Question, category: str) -> bool:
     return question.answerable if category == OVERALL else question.category == category
+
+
+def _document_units(dataset: Dataset, rankings: Sequence[Sequence[str]]) -> list[Sequence[Unit]]:
+    costs = {
+        corpus.id: {document.id: estimate_tokens(passage(document)) for document in corpus.documents}
+        for corpus in dataset.corpora
+    }
+    return [
+        tuple(Unit(costs[question.corpus].get(identity, 0), (identity,)) for identity in ranked)
+        for question, ranked in zip(dataset.questions, rankings, strict=True)
+    ]

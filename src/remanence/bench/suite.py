@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from remanence.bench import baselines, datasets, results, runner
+from remanence.bench import baselines, datasets, mechanisms, results, runner
 from remanence.bench.engine import NAME, RecallRanker
 from remanence.bench.results import Result
 from remanence.core.errors import InvalidInput
@@ -15,13 +15,30 @@ from remanence.mechanisms.records import recall
 from remanence.stores.embedders import as_embedder
 from remanence.substrates.embedding import Embedder
 
-SYSTEMS = ("bm25", "bm25-stemmed", "dense", "rrf", NAME)
-"""Baselines first: the others are compared with them."""
-EMBEDDING = ("dense", "rrf", NAME)
+BASELINES = ("bm25", "bm25-stemmed", "dense", "rrf")
+"""What the others are compared with."""
+SYSTEMS = (*BASELINES, NAME)
+"""What is measured when nothing else is asked for; see `systems` for all there is."""
+LEXICAL = ("bm25", "bm25-stemmed")
+"""Systems that need no embedder."""
 SAMPLED_CORPORA = 200
 """`tools/learn_recall.py` learns from no more corpora of one set."""
 
 Report = Callable[[Result], None]
+
+
+def systems() -> tuple[str, ...]:
+    """All that can be measured: the baselines, the engine, and every other record mechanism of the catalog."""
+    return (*SYSTEMS, *(slug for slug in mechanisms.slugs() if slug != NAME))
+
+
+def chosen(names: Sequence[str]) -> tuple[str, ...]:
+    """The systems that are named, in the order of `systems`; "all" stands for all of them. Errors: `InvalidInput`."""
+    known = systems()
+    unknown = [name for name in names if name not in known and name != "all"]
+    if unknown or not names:
+        raise InvalidInput(f"unknown systems {unknown}; choose from {', '.join(known)}, or all")
+    return known if "all" in names else tuple(name for name in known if name in names)
 
 
 def run_dataset(
@@ -39,7 +56,7 @@ def run_dataset(
     Args:
         name: of the data set, see `datasets.names`.
         data_dir: folder with the files; `$REMANENCE_BENCH_DATA` if left out.
-        systems: which of `SYSTEMS`; the engine's gains are measured against all of the baselines.
+        systems: which ones, see `chosen`; gains of mechanisms are measured against all of the baselines.
         embedder: for the systems that need one; see `remanence.stores.embedders`.
         seed: of the intervals. The systems themselves draw nothing.
         out: a folder to write one file per system into.
@@ -50,19 +67,17 @@ def run_dataset(
         DatasetMissing: the files are not there.
 
     """
-    unknown = [system for system in systems if system not in SYSTEMS]
-    if unknown or not systems:
-        raise InvalidInput(f"unknown systems {unknown}; choose from {', '.join(SYSTEMS)}")
+    wanted = chosen(systems)
     dataset = datasets.load(name, data_dir)
     model = as_embedder(embedder) if isinstance(embedder, str) else embedder
     makers = baselines.baselines(lambda: model)
     machine = results.hardware()
     done: list[runner.Run] = []
     found: list[Result] = []
-    # Without its baselines the engine's figures would say little: they are run in any case, shown only if asked for.
-    needed = SYSTEMS if NAME in systems else sorted(systems, key=SYSTEMS.index)
-    for system in needed:
-        space = model.space.key if system in EMBEDDING else None
+    # Without the baselines a mechanism's figures would say little: they are run in any case, shown only if asked for.
+    compared = any(system not in BASELINES for system in wanted)
+    for system in (*BASELINES, *(one for one in wanted if one not in BASELINES)) if compared else wanted:
+        space = None if system in LEXICAL else model.space.key
         if system == NAME:
             with RecallRanker(model) as ranker:
                 run = runner.run(dataset, ranker)
@@ -71,10 +86,13 @@ def run_dataset(
             result = results.from_run(
                 run, baselines=done, seed=seed, hardware=machine, embedder=space, footprint=footprint, **facts
             )
-        else:
+        elif system in BASELINES:
             done.append(runner.run(dataset, makers[system]()))
             result = results.from_run(done[-1], seed=seed, hardware=machine, embedder=space)
-        if system not in systems:
+        else:
+            run = runner.run(dataset, mechanisms.MechanismRanker(system, model))
+            result = results.from_run(run, baselines=done, seed=seed, hardware=machine, embedder=space)
+        if system not in wanted:
             continue
         found.append(result)
         if out is not None:

@@ -36,7 +36,12 @@ def numbers(value: str) -> list[int]:
 @click.command()
 @click.argument("name")
 @click.option("--data", type=FOLDER, metavar="DIR", help="The data sets' folder; $REMANENCE_BENCH_DATA if left out.")
-@click.option("--systems", type=names, metavar="A,B", help="bm25, bm25-stemmed, dense, rrf, recall; else all.")
+@click.option(
+    "--systems",
+    type=names,
+    metavar="A,B",
+    help="bm25, bm25-stemmed, dense, rrf, recall (these if left out), any mechanism, all.",
+)
 @click.option("--results", type=FOLDER, metavar="DIR", help="Also write one JSON file per result here.")
 @click.option("--sizes", type=numbers, metavar="N,M", help="speed: records per memory; 1000 to 1000000 if left out.")
 @click.option("--scopes", type=int, metavar="N", help="speed: memories of 1,000 records in one file; 1000 if left out.")
