@@ -22,6 +22,7 @@
     │   ├── LLMMalformed                    the answer is unusable, also after it was asked to repair it
     │   └── BudgetExceeded                  the day's budget of calls or tokens is spent
     ├── ImportFormatError                   a file to import is not what it claims to be
+    ├── CatalogError                        a file of the package says of itself what cannot be read or is not so
     └── MissingExtra (also ImportError)     an optional dependency is not installed
 
 Each message names the value at fault and what to do about it.
@@ -131,6 +132,10 @@ class BudgetExceeded(LLMError):
 
 class ImportFormatError(RemanenceError):
     """A file to import is not what it claims to be; nothing of it was stored."""
+
+
+class CatalogError(RemanenceError):
+    """A mechanism or benchmark says of itself what cannot be read or is not so; the message names file and fix."""
 
 
 class MissingExtra(RemanenceError, ImportError):

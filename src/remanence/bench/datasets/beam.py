@@ -9,8 +9,16 @@ from typing import Any
 
 from remanence.bench.datasets._files import missing, read_json, wall_clock
 from remanence.bench.datasets._model import Corpus, Dataset, Document, Question
+from remanence.core.card import EntryCard
 
-NAME = "beam"
+CARD = EntryCard(
+    slug="beam",
+    kind="benchmark",
+    title="BEAM, evidence messages",
+    paper="",
+    about="Long chats of users and assistants; finds the messages that probing questions of ten kinds rest on.",
+)
+NAME = CARD.slug
 
 # Generation bookkeeping at the end of messages of both roles: "->-> 1,1", "->-> 2,N/A", "->-> 5,14)".
 _TAIL = re.compile(r"\s*->->\s*[\w/]+\s*,\s*[\w/]+\W*$")
@@ -37,7 +45,7 @@ def load(data_dir: Path) -> Dataset:
         questions.extend(question for probe in probes for question in _questions(read_json(probe), corpus))
     return Dataset(
         name=NAME,
-        title="BEAM, evidence messages",
+        title=CARD.title,
         corpora=tuple(corpora),
         questions=tuple(questions),
         licence="see the publisher's terms (Mohammadta/BEAM)",

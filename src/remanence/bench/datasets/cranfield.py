@@ -7,9 +7,17 @@ from pathlib import Path
 
 from remanence.bench.datasets._files import find, missing
 from remanence.bench.datasets._model import Corpus, Dataset, Document, Question
+from remanence.core.card import EntryCard
 from remanence.core.errors import ImportFormatError
 
-NAME = "cranfield"
+CARD = EntryCard(
+    slug="cranfield",
+    kind="benchmark",
+    title="Cranfield, relevant abstracts",
+    paper="",
+    about="Abstracts on aerodynamics; finds those judged relevant to a query.",
+)
+NAME = CARD.slug
 
 _SPACE = re.compile(r"\s+")
 
@@ -32,7 +40,7 @@ def load(data_dir: Path) -> Dataset:
     gold = _judgments(folder / "cranqrel.trec.txt", len(queries))
     return Dataset(
         name=NAME,
-        title="Cranfield, relevant abstracts",
+        title=CARD.title,
         corpora=(Corpus(NAME, tuple(texts)),),
         questions=tuple(
             Question(id=str(number), corpus=NAME, text=query, gold=frozenset(gold[number]), category="all")

@@ -6,8 +6,16 @@ from pathlib import Path
 
 from remanence.bench.datasets._files import find, missing, read_json
 from remanence.bench.datasets._model import Corpus, Dataset, Document, Question
+from remanence.core.card import EntryCard
 
-NAME = "hotpot"
+CARD = EntryCard(
+    slug="hotpot",
+    kind="benchmark",
+    title="HotpotQA (training questions), supporting passages",
+    paper="",
+    about="Questions that need two passages; finds both among the pooled passages.",
+)
+NAME = CARD.slug
 
 
 def load(data_dir: Path) -> Dataset:
@@ -38,7 +46,7 @@ def load(data_dir: Path) -> Dataset:
         raise missing(data_dir, "hipporag/hotpotqa_train_corpus.json")
     return Dataset(
         name=NAME,
-        title="HotpotQA (training questions), supporting passages",
+        title=CARD.title,
         corpora=tuple(corpora),
         questions=tuple(questions),
         licence="CC BY-SA 4.0",

@@ -8,8 +8,16 @@ from typing import Any
 
 from remanence.bench.datasets._files import find, read_json, turn_ids, wall_clock
 from remanence.bench.datasets._model import Corpus, Dataset, Document, Question
+from remanence.core.card import EntryCard
 
-NAME = "locomo"
+CARD = EntryCard(
+    slug="locomo",
+    kind="benchmark",
+    title="LoCoMo, evidence turns",
+    paper="locomo",
+    about="Months of talk between two people; finds the turns that answer a question.",
+)
+NAME = CARD.slug
 
 CATEGORIES = {1: "multi-hop", 2: "temporal", 3: "open-domain", 4: "single-hop", 5: "adversarial"}
 
@@ -33,7 +41,7 @@ def load(data_dir: Path) -> Dataset:
                 questions.extend(_questions(sample["qa"], corpus))
     return Dataset(
         name=NAME,
-        title="LoCoMo, evidence turns",
+        title=CARD.title,
         corpora=tuple(corpora.values()),
         questions=tuple(questions),
         licence="CC BY-NC 4.0",

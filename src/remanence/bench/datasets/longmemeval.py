@@ -10,8 +10,16 @@ from typing import Any
 
 from remanence.bench.datasets._files import find, read_json, read_jsonl, wall_clock
 from remanence.bench.datasets._model import Corpus, Dataset, Document, Question
+from remanence.core.card import EntryCard
 
-NAME = "longmemeval"
+CARD = EntryCard(
+    slug="longmemeval",
+    kind="benchmark",
+    title="LongMemEval evidence, pooled",
+    paper="longmemeval",
+    about="Histories of chats with an assistant; finds the evidence of questions of five abilities.",
+)
+NAME = CARD.slug
 
 _CORPUS = "pooled"
 _WEEKDAY = re.compile(r"\s*\(\w+\)\s*")
@@ -44,7 +52,7 @@ def load(data_dir: Path) -> Dataset:
     documents, ids = _pool(sessions)
     return Dataset(
         name=NAME,
-        title="LongMemEval evidence, pooled",
+        title=CARD.title,
         corpora=(Corpus(_CORPUS, documents),),
         questions=tuple(_question(row, ids) for row in rows),
         licence="MIT",

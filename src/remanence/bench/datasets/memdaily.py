@@ -9,8 +9,16 @@ from typing import Any
 
 from remanence.bench.datasets._files import find, read_json, wall_clock
 from remanence.bench.datasets._model import Corpus, Dataset, Document, Question
+from remanence.core.card import EntryCard
 
-NAME = "memdaily"
+CARD = EntryCard(
+    slug="memdaily",
+    kind="benchmark",
+    title="MemDaily, evidence messages (Chinese)",
+    paper="",
+    about="Short streams of Chinese messages; finds those that a question is about.",
+)
+NAME = CARD.slug
 
 _WEEKDAY = re.compile(r"\s*周\w\s*")
 _KIND = re.compile(r"\d+_(?P<kind>[a-z_]+)_(?P<subject>[a-z]+)")
@@ -33,7 +41,7 @@ def load(data_dir: Path) -> Dataset:
             questions.extend(_question(row, corpus, kind) for row in stream["question_list"])
     return Dataset(
         name=NAME,
-        title="MemDaily, evidence messages (Chinese)",
+        title=CARD.title,
         corpora=tuple(corpora),
         questions=tuple(questions),
         licence="see the MemSim repository",

@@ -6,9 +6,17 @@ from pathlib import Path
 
 from remanence.bench.datasets._files import find, missing, read_json
 from remanence.bench.datasets._model import Corpus, Dataset, Document, Question
+from remanence.core.card import EntryCard
 from remanence.core.errors import ImportFormatError
 
-NAME = "musique"
+CARD = EntryCard(
+    slug="musique",
+    kind="benchmark",
+    title="MuSiQue (training questions), supporting paragraphs",
+    paper="",
+    about="Questions of two to four hops; finds every supporting paragraph.",
+)
+NAME = CARD.slug
 
 
 def load(data_dir: Path) -> Dataset:
@@ -38,7 +46,7 @@ def load(data_dir: Path) -> Dataset:
         raise missing(data_dir, "hipporag/musique_train_corpus.json")
     return Dataset(
         name=NAME,
-        title="MuSiQue (training questions), supporting paragraphs",
+        title=CARD.title,
         corpora=tuple(corpora),
         questions=tuple(questions),
         licence="CC BY 4.0",

@@ -8,8 +8,16 @@ from typing import Any
 
 from remanence.bench.datasets._files import find, read_json, turn_ids, wall_clock
 from remanence.bench.datasets._model import Corpus, Dataset, Document, Question
+from remanence.core.card import EntryCard
 
-NAME = "realtalk"
+CARD = EntryCard(
+    slug="realtalk",
+    kind="benchmark",
+    title="REALTALK, evidence turns",
+    paper="",
+    about="Three weeks of real chat between two people; finds the messages that answer a question.",
+)
+NAME = CARD.slug
 
 CATEGORIES = {1: "multi-hop", 2: "temporal", 3: "open-domain"}
 
@@ -31,7 +39,7 @@ def load(data_dir: Path) -> Dataset:
         questions.extend(_questions(chat["qa"], corpus))
     return Dataset(
         name=NAME,
-        title="REALTALK, evidence turns",
+        title=CARD.title,
         corpora=tuple(corpora),
         questions=tuple(questions),
         licence="not stated with the data; see the REALTALK repository",

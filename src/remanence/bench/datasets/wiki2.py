@@ -6,7 +6,15 @@ from pathlib import Path
 
 from remanence.bench.datasets._files import find, missing, read_json
 from remanence.bench.datasets._model import Corpus, Dataset, Document, Question
+from remanence.core.card import EntryCard
 
+CARD = EntryCard(
+    slug="wiki2",
+    kind="benchmark",
+    title="2WikiMultihopQA, gold passages",
+    paper="",
+    about="Questions over two and four passages of Wikipedia; finds all of them.",
+)
 NAME = "2wiki"
 
 
@@ -37,7 +45,7 @@ def load(data_dir: Path) -> Dataset:
     }
     return Dataset(
         name=NAME,
-        title="2WikiMultihopQA, gold passages",
+        title=CARD.title,
         corpora=(Corpus(NAME, documents),),
         questions=tuple(questions.values()),
         licence="Apache-2.0",
