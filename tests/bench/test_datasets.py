@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from remanence.bench import datasets
@@ -58,9 +59,24 @@ def locomo(tmp_path: Path) -> Dataset:
 
 
 def test_every_data_set_of_the_package_is_found_without_a_list() -> None:
-    assert datasets.names() == (
+    assert datasets.names(generated=False) == (
         "2wiki", "beam", "cranfield", "hotpot", "locomo", "longmemeval", "memdaily", "musique", "realtalk"
     )  # fmt: skip
+    assert datasets.names(generated=True) == ("dialogues", "ep_bench")
+    assert datasets.names() == tuple(sorted(datasets.names(generated=False) + datasets.names(generated=True)))
+
+
+@pytest.mark.parametrize("name", datasets.names(generated=True))
+def test_generated_sets_need_no_files(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REMANENCE_BENCH_DATA", raising=False)
+    data = datasets.load(name)
+    assert data.fingerprint() == datasets.load(name).fingerprint()
+    known = {corpus.id: {document.id for document in corpus.documents} for corpus in data.corpora}
+    assert all(question.gold <= known[question.corpus] for question in data.questions)
+    assert all(bool(question.gold) == question.answerable for question in data.questions)
+    assert 0.1 < np.mean([question.answerable for question in data.questions]) < 1
+    assert len(data.corpora) >= 3
+    assert len(data.questions) > 100
 
 
 def test_locomo_turns_stand_in_the_order_of_their_sessions(locomo: Dataset) -> None:
@@ -366,7 +382,7 @@ def test_cranfield_refuses_a_line_that_is_no_judgment(tmp_path: Path) -> None:
         datasets.load("cranfield", tmp_path)
 
 
-@pytest.mark.parametrize("name", datasets.names())
+@pytest.mark.parametrize("name", datasets.names(generated=False))
 def test_missing_files_are_named_with_both_ways_to_point_at_them(tmp_path: Path, name: str) -> None:
     with pytest.raises(DatasetMissing, match=r"--data .*REMANENCE_BENCH_DATA") as caught:
         datasets.load(name, tmp_path)

@@ -71,7 +71,7 @@ def ablate(
     """
     model = as_embedder(embedder) if isinstance(embedder, str) else embedder
     found: dict[str, dict[str, dict[str, float]]] = {}
-    for name in datasets.names() if names is None else names:
+    for name in datasets.names(generated=False) if names is None else names:
         found[name] = _ablate(datasets.load(name, data_dir), model)
         if report is not None:
             report(name, found[name])

@@ -1,7 +1,8 @@
-"""Readers of public data sets for evidence recall. None of the data ships with Remanence.
+"""Data sets for evidence recall: readers of public ones, none of which ships with Remanence, and generated ones.
 
 Each module in this package that defines `NAME` and `load` is a data set; there is no list to keep. Point `--data` or
-the environment variable `REMANENCE_BENCH_DATA` at a folder with the files (docs/guides/benchmarks.md).
+the environment variable `REMANENCE_BENCH_DATA` at a folder with the files (docs/guides/benchmarks.md). A module that
+says `GENERATED = True` needs no files.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from remanence.core.errors import InvalidInput
 __all__ = ["ENVIRONMENT", "Corpus", "Dataset", "DatasetMissing", "Document", "Question", "data_folder", "load", "names"]
 
 
-def names() -> tuple[str, ...]:
-    """The names of all data sets, sorted."""
-    return tuple(sorted(_modules()))
+def names(*, generated: bool | None = None) -> tuple[str, ...]:
+    """The names of all data sets, sorted; or of those that are, or are not, generated."""
+    return tuple(
+        name for name, module in sorted(_modules().items()) if generated is None or _is_generated(module) is generated
+    )
 
 
 def load(name: str, data_dir: Path | str | None = None) -> Dataset:
@@ -33,7 +36,8 @@ def load(name: str, data_dir: Path | str | None = None) -> Dataset:
     modules = _modules()
     if name not in modules:
         raise InvalidInput(f"unknown data set {name!r}; choose one of {', '.join(sorted(modules))}")
-    dataset = modules[name].load(data_folder(data_dir))
+    module = modules[name]
+    dataset = module.load() if _is_generated(module) else module.load(data_folder(data_dir))
     if not isinstance(dataset, Dataset):
         raise TypeError(f"load() of data set {name!r} returned {type(dataset).__name__}, not Dataset")
     return dataset
@@ -51,6 +55,10 @@ def data_folder(data_dir: Path | str | None = None) -> Path:
     if not folder.exists():
         raise DatasetMissing(f"the benchmark data folder {str(chosen)!r} does not exist; check --data or {ENVIRONMENT}")
     return folder
+
+
+def _is_generated(module: ModuleType) -> bool:
+    return bool(getattr(module, "GENERATED", False))
 
 
 def _modules() -> dict[str, ModuleType]:
