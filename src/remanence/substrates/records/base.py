@@ -91,7 +91,7 @@ class RecordMemory(Deriver, ABC):
         self._indexes = IndexCache(self.store)
         self._current = Current(self.store, self.scope)
         self._latest = EPOCH
-        self._cache: dict[str, tuple[int, Any]] = {}
+        self._cache: dict[str, tuple[tuple[int, datetime], Any]] = {}
 
     # The contract
 
@@ -242,9 +242,12 @@ class RecordMemory(Deriver, ABC):
         wanted = types or None
         return self.cached(f"edges:{types}", lambda: self.commit([Edges(types=wanted)])[0])
 
-    def cached(self, name: str, make: Callable[[], T]) -> T:
-        """`make()`, kept until anything is written to the store."""
-        position = self.store.position()
+    def cached(self, name: str, make: Callable[[], T], *, at: int | None = None) -> T:
+        """`make()`, kept until anything is written to the store, or seen from a later time.
+
+        `at` is the journal position that it is made at, where that is not the store's present one.
+        """
+        position = (self.store.position() if at is None else at, self._latest)
         if name not in self._cache or self._cache[name][0] != position:
             self._cache[name] = position, make()
         kept: T = self._cache[name][1]
@@ -370,9 +373,15 @@ class RecordMemory(Deriver, ABC):
             self.commit([Embed(one.id, one.version, vector) for one, vector in zip(pending, vectors, strict=True)])
 
     def _rows(self, index: ScopeIndex, kinds: Sequence[str]) -> Rows:
-        visible = index.visible(self.view())
-        mask = index.of_kinds(kinds)
-        return np.flatnonzero(mask if visible is None else mask & visible)
+        """Rows of the records of some kinds in order of creation, so that ties come out alike whatever was revised."""
+
+        def make() -> Rows:
+            visible = index.visible(self.view())
+            mask = index.of_kinds(kinds)
+            rows = np.flatnonzero(mask if visible is None else mask & visible)
+            return np.array(sorted(rows.tolist(), key=index.ids.__getitem__), np.intp)
+
+        return self.cached(f"rows:{','.join(kinds)}", make, at=index.seq)
 
     @staticmethod
     def _best(index: ScopeIndex, rows: Rows, scores: Floats, k: int, above: float) -> list[Scored]:
