@@ -260,6 +260,9 @@ class RecordMemory(Deriver, ABC):
     def index(self) -> ScopeIndex:
         """Postings and vectors of the scope, up to date."""
         space = self.embedder.space
+        # Vectors that come later than their texts leave no trace in the journal: then the store has to be asked.
+        if self.embedder.inline:
+            return self.cached("index", lambda: self._indexes.get(self.scope, space.key, space.dim))
         return self._indexes.get(self.scope, space.key, space.dim)
 
     def embed_query(self, text: str) -> NDArray[np.float32]:
