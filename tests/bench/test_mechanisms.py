@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from remanence.bench import mechanisms, suite
 from remanence.bench.baselines import Dense
+from remanence.bench.datasets import Corpus, Dataset, Document
 from remanence.bench.mechanisms import MechanismRanker
 from remanence.bench.runner import BUDGET, WITHIN_BUDGET, Unit, recall_within, run
 from remanence.core.errors import InvalidInput
@@ -80,3 +83,22 @@ def test_it_is_asked_after_it_was_built() -> None:
     with pytest.raises(RuntimeError, match="after build"):
         MechanismRanker("rag", HashEmbedder()).rank(small().questions[0], 3)
     assert datetime(2026, 1, 1, tzinfo=UTC) == mechanisms.NOW
+
+
+def test_triples_that_come_with_the_data_make_a_system_of_their_own(tmp_path: Path) -> None:
+    document = Document("d", "Ana lives in Oslo", title="Ana")
+    data = Dataset("m", (Corpus("c", (document,)),), (), licence="none", notes="")
+    assert list(mechanisms.variants("hippo_rag", data, tmp_path)) == ["hippo_rag"]
+    rows = [
+        {"passage": "Ana\nAna lives in Oslo", "extracted_entities": ["Ana"], "extracted_triples": [["a", "b", "c"]]}
+    ]
+    (tmp_path / "openie_musique_x.json").write_text(json.dumps({"docs": rows}))
+    both = mechanisms.variants("hippo_rag", data, tmp_path)
+    assert list(both) == ["hippo_rag", "hippo_rag+cached-openie"]
+    assert both["hippo_rag"] == {}
+    ranker = MechanismRanker("hippo_rag", HashEmbedder(), both["hippo_rag+cached-openie"], "hippo_rag+cached-openie")
+    ranker.build(data.corpora[0])
+    assert ranker.name == "hippo_rag+cached-openie"
+    # Another mechanism takes no triples, and other documents were read by nobody.
+    assert list(mechanisms.variants("rag", data, tmp_path)) == ["rag"]
+    assert list(mechanisms.variants("hippo_rag", small(), tmp_path)) == ["hippo_rag"]

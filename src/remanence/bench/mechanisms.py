@@ -5,13 +5,16 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from remanence import catalog
 from remanence.bench.corpora import OWNER, text_of
-from remanence.bench.datasets import Corpus, Question
+from remanence.bench.datasets import Corpus, Dataset, DatasetMissing, Question
+from remanence.bench.openie_cache import CachedOpenIE
 from remanence.bench.runner import Unit
 from remanence.core.clock import SteppingClock
+from remanence.core.errors import NotFound
 from remanence.core.scope import Scope
 from remanence.kernels.analyzer import Analyzer
 from remanence.kernels.packing import estimate_tokens
@@ -30,14 +33,36 @@ def slugs() -> tuple[str, ...]:
     return tuple(slug for slug, card in catalog.cards().items() if card.substrate == "records")
 
 
+CACHED = "cached-openie"
+"""What stands behind a mechanism's slug where it was given triples that a language model read beforehand."""
+
+
+def variants(slug: str, dataset: Dataset, data_dir: Path | str | None) -> dict[str, dict[str, Any]]:
+    """What a mechanism is measured with on a data set: names of systems, and further arguments of the constructor.
+
+    The first has none. A mechanism that can take an extractor is also measured with triples that come with the data.
+    """
+    found: dict[str, dict[str, Any]] = {slug: {}}
+    if "openie" in inspect.signature(catalog.get(slug)).parameters:
+        cache = CachedOpenIE(data_dir)
+        try:
+            cache([text_of(document) for corpus in dataset.corpora for document in corpus.documents])
+        except (DatasetMissing, NotFound):
+            return found  # nobody has read these documents
+        found[f"{slug}+{CACHED}"] = {"openie": cache}
+    return found
+
+
 class MechanismRanker:
     """A mechanism with the settings that it has by default, over a store in memory.
 
-    `arguments` are further arguments of its constructor, as far as it takes them.
+    `arguments` are further arguments of its constructor, as far as it takes them; `name` is what the system is called.
     """
 
-    def __init__(self, slug: str, embedder: Embedder, arguments: Mapping[str, Any] | None = None) -> None:
-        self.name = slug
+    def __init__(
+        self, slug: str, embedder: Embedder, arguments: Mapping[str, Any] | None = None, name: str | None = None
+    ) -> None:
+        self.name = name or slug
         self.units: Sequence[Unit] = ()
         self._class = catalog.get(slug)
         self._embedder = embedder

@@ -78,27 +78,30 @@ def run_dataset(
     compared = any(system not in BASELINES for system in wanted)
     for system in (*BASELINES, *(one for one in wanted if one not in BASELINES)) if compared else wanted:
         space = None if system in LEXICAL else model.space.key
+        measured: list[Result] = []
         if system == NAME:
             with RecallRanker(model) as ranker:
                 run = runner.run(dataset, ranker)
                 footprint = ranker.footprint()
             facts = learning(dataset, model)
-            result = results.from_run(
-                run, baselines=done, seed=seed, hardware=machine, embedder=space, footprint=footprint, **facts
+            measured.append(
+                results.from_run(
+                    run, baselines=done, seed=seed, hardware=machine, embedder=space, footprint=footprint, **facts
+                )
             )
         elif system in BASELINES:
             done.append(runner.run(dataset, makers[system]()))
-            result = results.from_run(done[-1], seed=seed, hardware=machine, embedder=space)
+            measured.append(results.from_run(done[-1], seed=seed, hardware=machine, embedder=space))
         else:
-            run = runner.run(dataset, mechanisms.MechanismRanker(system, model))
-            result = results.from_run(run, baselines=done, seed=seed, hardware=machine, embedder=space)
-        if system not in wanted:
-            continue
-        found.append(result)
-        if out is not None:
-            results.write(result, out)
-        if report is not None:
-            report(result)
+            for name, arguments in mechanisms.variants(system, dataset, data_dir).items():
+                run = runner.run(dataset, mechanisms.MechanismRanker(system, model, arguments, name))
+                measured.append(results.from_run(run, baselines=done, seed=seed, hardware=machine, embedder=space))
+        for result in measured if system in wanted else ():
+            found.append(result)
+            if out is not None:
+                results.write(result, out)
+            if report is not None:
+                report(result)
     return found
 
 
