@@ -98,6 +98,16 @@ def test_a_forgotten_note_is_not_written_again() -> None:
     assert notes(memory) == [f"The dog sleeps in the basket / {TEXTS[1]}"]
 
 
+def test_a_forgotten_note_does_not_come_back_when_one_of_its_turns_goes() -> None:
+    memory = Notes()
+    ids = memory.write(items(*TEXTS[:2]), now=NOW)
+    memory.forget([memory.read("cat", 1, now=NOW)[0].id], now=NOW)
+    memory.forget([ids[0]], now=NOW)
+    assert memory.consolidate(now=NOW) == []
+    assert notes(memory) == []
+    assert [mark.sources[0].id for mark in memory.current(NOW).of(GONE).values()] == [ids[1]]
+
+
 def test_an_update_reaches_what_rests_on_it() -> None:
     memory = Notes()
     ids = memory.write(items(*TEXTS[:2]), now=NOW)

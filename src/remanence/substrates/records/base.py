@@ -124,12 +124,18 @@ class RecordMemory(Deriver, ABC):
         self._latest = max(self._latest, now)
         held = {record.id: record for record in self.get(tuple(dict.fromkeys(ids))) if record is not None}
         if held:
-            self.close([*held, *self.current(now).dependents(held)])
-            current = self.current(now)
+            dependents = self.current(now).dependents(held)
+            # A mark outlives a turn that it names: what was forgotten must not come back from the others.
+            gone = [mark for mark in self.get(dependents) if mark is not None and mark.kind == GONE]
+            self.close([*held, *dependents])
+            left = self.current(now)
             marks = [
-                Draft("forgotten", kind=GONE, meta={"kind": record.kind}, sources=left)
-                for record in held.values()
-                if (left := tuple(source for source in record.sources if current.get(source.id) is not None))
+                Draft("forgotten", kind=GONE, meta={"kind": kind}, sources=sources)
+                for kind, record in (
+                    *((record.kind, record) for record in held.values()),
+                    *((mark.meta["kind"], mark) for mark in gone),
+                )
+                if (sources := tuple(source for source in record.sources if left.get(source.id) is not None))
             ]
             if marks:
                 self.keep(marks, now)

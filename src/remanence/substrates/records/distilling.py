@@ -25,12 +25,24 @@ from remanence.kernels.claims.model import Utterance
 from remanence.kernels.novelty import THRESHOLD, WINDOW, Entry, Notebook, Statement, read
 from remanence.kernels.quantize import dequantize, quantize
 from remanence.kernels.segmentation import Beat, Segmenter, Settings, ranges
+from remanence.kernels.summaries import passages, summarise
 from remanence.kernels.timex import mentions_time, resolve
 from remanence.substrates.chat import Schema
 from remanence.substrates.records.base import GONE, TURN, RecordMemory, whole
 from remanence.substrates.records.model import Draft, Record, Source, State
 
-__all__ = ["NUMBERS", "TEXT", "Distiller", "Lesson", "fields", "numbered", "spoken", "statement_of", "title_of"]
+__all__ = [
+    "NUMBERS",
+    "TEXT",
+    "Distiller",
+    "Lesson",
+    "fields",
+    "numbered",
+    "spoken",
+    "statement_of",
+    "title_of",
+    "written",
+]
 
 _READ = 5000
 """Characters of a turn that are looked at for a title; longer texts are documents."""
@@ -67,6 +79,10 @@ class Distiller(RecordMemory, ABC):
             utterances = [_utterance(turn) for turn in (*context, *run)]
             found.update(zip((turn.id for turn in run), read(utterances, len(context)), strict=True))
         return [found[turn.id] for turn in turns]
+
+    def extracted(self, turns: Sequence[Record], now: datetime) -> list[list[Statement]]:
+        """What is noted of each turn when it is first read: all that it states."""
+        return self.stated_in(turns, now)
 
     def learn(
         self,
@@ -138,27 +154,30 @@ class Distiller(RecordMemory, ABC):
         for turn in reversed(everything):
             newest = max(newest, turn.event_at)
             latest[turn.id] = newest
-        found: list[tuple[list[Record], bool]] = []
+        stretches: list[tuple[list[Record], list[Record], bool]] = []
         for run in self._runs(turns, places):
             session = places[1][run[0].scope.run_id]
             start = places[0][run[0].id]
             tail = places[0][run[-1].id] == len(session) - 1
             complete = flush or not tail or latest[run[-1].id] >= run[-1].event_at + settings.gap
-            context = session[max(0, start - settings.reach) : start]
-            cuts = self._cut(context, run, settings)
+            stretches.append((session[max(0, start - settings.reach) : start], run, complete))
+        beats = self._beats({turn.id: turn for context, run, _ in stretches for turn in (*context, *run)})
+        found: list[tuple[list[Record], bool]] = []
+        for context, run, complete in stretches:
+            segmenter = Segmenter(settings, begun=len(context))
+            for turn in (*context, *run):
+                segmenter.push(beats[turn.id])
+            cuts = ranges([start - len(context) for start in segmenter.starts], len(run))
             found += [(run[cut.start : cut.stop], complete or cut.stop < len(run)) for cut in cuts]
         return found
 
-    def _cut(self, context: Sequence[Record], run: Sequence[Record], settings: Settings) -> list[range]:
-        records = [*context, *run]
-        segmenter = Segmenter(settings, begun=len(context))
-        vectors = self.vectors_of([record.id for record in records])
-        streams = self.analyzer.terms_many([record.text for record in records])
-        for record, terms, vector in zip(records, streams, vectors, strict=True):
-            segmenter.push(
-                Beat(record.text, [term for term in terms if not is_stopword(term)], vector, record.event_at)
-            )
-        return ranges([start - len(context) for start in segmenter.starts], len(run))
+    def _beats(self, turns: Mapping[str, Record]) -> dict[str, Beat]:
+        vectors = self.vectors_of(list(turns)) if turns else ()
+        streams = self.analyzer.terms_many([turn.text for turn in turns.values()])
+        return {
+            turn.id: Beat(turn.text, [term for term in terms if not is_stopword(term)], vector, turn.event_at)
+            for turn, terms, vector in zip(turns.values(), streams, vectors, strict=True)
+        }
 
     def _places(self, now: datetime) -> tuple[dict[str, int], dict[str | None, list[Record]]]:
         """The place of each turn in its session, and the turns of each session in order of creation."""
@@ -247,6 +266,18 @@ def numbered(turns: Sequence[Record]) -> list[dict[str, Any]]:
     ]
 
 
+def written(rows: Sequence[Mapping[str, Any]], turns: Sequence[Record]) -> list[Statement]:
+    """Statements that a model wrote about numbered turns: `statement`, and the `messages` that it rests on; all of
+    them where it names none that it was shown."""
+    found = []
+    for row in rows:
+        cited = [turns[number - 1] for number in dict.fromkeys(row["messages"]) if 1 <= number <= len(turns)]
+        spans = tuple((turn.id, 0, len(turn.text)) for turn in cited or turns)
+        if row["statement"].strip():
+            found.append(Statement(row["statement"].strip(), turns[-1].event_at, spans))
+    return found
+
+
 def title_of(analyzer: Analyzer, turns: Sequence[Record]) -> str:
     """The pair of neighbouring words that was said most, or the word, and the day; without the speakers' names."""
     called = {term for turn in turns if turn.speaker for term in analyzer.terms(turn.speaker)}
@@ -265,6 +296,16 @@ def title_of(analyzer: Analyzer, turns: Sequence[Record]) -> str:
     # Two words say more than one: a pair counts for as much as two of them.
     best = max(counts, key=lambda words: counts[words] * (2 if " " in words else 1))
     return f"{best[0].upper()}{best[1:]}, {day}"
+
+
+def summary_of(analyzer: Analyzer, turns: Sequence[Record], budget: int) -> str:
+    """Sentences of turns that sum them up within a budget of tokens."""
+
+    def terms(text: str) -> list[str]:
+        return [term for term in analyzer.terms(text) if not is_stopword(term)]
+
+    items = [item for turn in turns for item in passages(turn.id, turn.text, terms)]
+    return " ".join(items[place].text for place in summarise(items, budget))
 
 
 def spoken(turn: Record) -> str:
