@@ -8,7 +8,7 @@ import pytest
 
 from remanence.bench.datasets import Corpus, Dataset, Document, Question
 from remanence.bench.engine import RecallRanker
-from remanence.bench.runner import run
+from remanence.bench.runner import ASKED, run
 from remanence.core.errors import EmbeddingError
 from remanence.scenarios.dialogues import generate
 from remanence.stores.embedders.static import StaticEmbedder
@@ -42,7 +42,7 @@ def test_a_store_on_disk_ranks_like_one_in_memory() -> None:
     with RecallRanker(StaticEmbedder()) as disk, RecallRanker(StaticEmbedder(), disk=False) as memory:
         on_disk, in_memory = run(data, disk), run(data, memory)
         assert on_disk.rankings == in_memory.rankings
-        assert all(len(ranking) == 20 for ranking in on_disk.rankings)
+        assert all(len(ranking) == ASKED for ranking in on_disk.rankings)
         here, there = disk.footprint(), memory.footprint()
     assert here.memory == pytest.approx(there.memory, rel=0.2)
     assert here.disk is not None

@@ -16,7 +16,7 @@ import numpy as np
 
 from remanence.bench.baselines import Ranker, passage
 from remanence.bench.datasets import Corpus, Dataset, Question
-from remanence.bench.metrics import DEPTH, Floats, newest_first, score_rankings
+from remanence.bench.metrics import Floats, newest_first, score_rankings
 from remanence.kernels.packing import estimate_tokens
 
 OVERALL = "overall"
@@ -25,6 +25,8 @@ BUDGET = 1000
 WITHIN_BUDGET = "recall@1k-tokens"
 READ = 10
 """Units whose tokens are counted as what a reader is given."""
+ASKED = 60
+"""Units asked for: of short turns so many fit into the budget. Measures by rank look at the first of them alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ class Run:
         return (len(outcomes), float(np.mean(outcomes))) if outcomes else None
 
 
-def run(dataset: Dataset, ranker: Ranker, *, depth: int = DEPTH) -> Run:
+def run(dataset: Dataset, ranker: Ranker, *, depth: int = ASKED) -> Run:
     """Build the ranker on each corpus in turn and ask it that corpus's questions."""
     asked: dict[str, list[int]] = {}
     for at, question in enumerate(dataset.questions):
@@ -122,7 +124,7 @@ def run(dataset: Dataset, ranker: Ranker, *, depth: int = DEPTH) -> Run:
     return Run(ranker.name, dataset, rankings, seconds, building, units if isinstance(ranker, ReturnsUnits) else [])
 
 
-def run_all(dataset: Dataset, rankers: Iterable[Ranker], *, depth: int = DEPTH) -> list[Run]:
+def run_all(dataset: Dataset, rankers: Iterable[Ranker], *, depth: int = ASKED) -> list[Run]:
     """`run` for several rankers."""
     return [run(dataset, ranker, depth=depth) for ranker in rankers]
 
