@@ -21,9 +21,9 @@ from remanence.stores.embedders import StaticEmbedder
 from remanence.stores.llm.openai import OpenAIChat
 from remanence.stores.sqlite import SqliteStore
 from remanence.substrates.records.base import Scored
+from remanence.substrates.records.families.propositions import EDU
 from remanence.substrates.records.mechanism import Item
 from remanence.substrates.records.probe import drive, observe
-from remanence.substrates.records.propositions import EDU
 from tests.support.llm_server import Request, Service, serving
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

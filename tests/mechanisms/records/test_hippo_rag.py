@@ -21,8 +21,8 @@ from remanence.stores.embedders import StaticEmbedder
 from remanence.stores.llm.openai import OpenAIChat
 from remanence.stores.sqlite import SqliteStore
 from remanence.substrates.embedding import HashEmbedder
+from remanence.substrates.records.families.phrases import Link
 from remanence.substrates.records.mechanism import Hit, Item
-from remanence.substrates.records.phrases import Link
 from remanence.substrates.records.probe import drive, observe
 from tests.support.llm_server import Request, Service, serving
 

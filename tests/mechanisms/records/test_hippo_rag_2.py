@@ -18,8 +18,8 @@ from remanence.mechanisms.records.hippo_rag_2 import HippoRag2, Recalled
 from remanence.stores.embedders import StaticEmbedder
 from remanence.stores.llm.openai import OpenAIChat
 from remanence.stores.sqlite import SqliteStore
+from remanence.substrates.records.families.phrases import min_max
 from remanence.substrates.records.mechanism import Item
-from remanence.substrates.records.phrases import min_max
 from remanence.substrates.records.probe import drive, observe
 from tests.support.llm_server import Request, Service, serving
 

@@ -16,7 +16,7 @@ from remanence.mechanisms.records.mem_forest import FANOUT, NODE, USER, MemFores
 from remanence.stores.embedders import StaticEmbedder
 from remanence.stores.llm.openai import OpenAIChat
 from remanence.stores.sqlite import SqliteStore
-from remanence.substrates.records.canonical_facts import FACT, chunks
+from remanence.substrates.records.families.canonical_facts import FACT, chunks
 from remanence.substrates.records.mechanism import Item
 from remanence.substrates.records.model import Record
 from remanence.substrates.records.probe import conversation, drive, observe

@@ -28,7 +28,16 @@ from remanence.kernels.packing import estimate_tokens
 from remanence.substrates.chat import ChatModel
 from remanence.substrates.embedding import Embedder
 from remanence.substrates.records.base import TURN, Scored, key_of
-from remanence.substrates.records.distilling import NUMBERS, TEXT, Distiller, Lesson, fields, numbered, spoken, written
+from remanence.substrates.records.families.distilling import (
+    NUMBERS,
+    TEXT,
+    Distiller,
+    Lesson,
+    fields,
+    numbered,
+    spoken,
+    written,
+)
 from remanence.substrates.records.mechanism import Hit
 from remanence.substrates.records.model import Record
 from remanence.substrates.records.port import RecordStore

@@ -29,10 +29,10 @@ from remanence.kernels.phrase_graph import Pairs
 from remanence.substrates.chat import ChatModel
 from remanence.substrates.embedding import Embedder
 from remanence.substrates.records.base import Scored
+from remanence.substrates.records.families.phrases import PHRASE, min_max
+from remanence.substrates.records.families.propositions import EDU, Decompose, PropositionMemory
 from remanence.substrates.records.mechanism import Hit
-from remanence.substrates.records.phrases import PHRASE, min_max
 from remanence.substrates.records.port import RecordStore
-from remanence.substrates.records.propositions import EDU, Decompose, PropositionMemory
 
 CARD = Card(
     slug="emem",

@@ -24,8 +24,8 @@ from remanence.kernels.openie import OpenIE
 from remanence.kernels.pagerank import personalized_pagerank
 from remanence.substrates.chat import ChatModel
 from remanence.substrates.embedding import Embedder
+from remanence.substrates.records.families.phrases import Link, PhraseMemory, min_max
 from remanence.substrates.records.mechanism import Hit
-from remanence.substrates.records.phrases import Link, PhraseMemory, min_max
 from remanence.substrates.records.port import RecordStore
 
 CARD = Card(

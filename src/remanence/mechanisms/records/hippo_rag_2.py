@@ -27,8 +27,8 @@ from remanence.kernels.pagerank import personalized_pagerank
 from remanence.kernels.phrase_graph import mentioned
 from remanence.substrates.chat import ChatModel
 from remanence.substrates.embedding import Embedder
+from remanence.substrates.records.families.phrases import FACT, PhraseMemory, fact_of, min_max
 from remanence.substrates.records.mechanism import Hit
-from remanence.substrates.records.phrases import FACT, PhraseMemory, fact_of, min_max
 from remanence.substrates.records.port import RecordStore
 
 CARD = Card(

@@ -35,8 +35,8 @@ from remanence.kernels.summaries import Passage, bounded, passages
 from remanence.substrates.chat import ChatModel
 from remanence.substrates.embedding import Embedder
 from remanence.substrates.records.base import Scored
-from remanence.substrates.records.canonical_facts import FACT, FactMemory, entities, until
-from remanence.substrates.records.distilling import TEXT, fields
+from remanence.substrates.records.families.canonical_facts import FACT, FactMemory, entities, until
+from remanence.substrates.records.families.distilling import TEXT, fields
 from remanence.substrates.records.mechanism import Hit
 from remanence.substrates.records.model import Draft, Record, Source
 from remanence.substrates.records.port import RecordStore

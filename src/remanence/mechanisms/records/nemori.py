@@ -27,7 +27,7 @@ from remanence.kernels.segmentation import Settings
 from remanence.substrates.chat import ChatModel
 from remanence.substrates.embedding import Embedder
 from remanence.substrates.records.base import Scored, whole
-from remanence.substrates.records.distilling import (
+from remanence.substrates.records.families.distilling import (
     NUMBERS,
     TEXT,
     Distiller,

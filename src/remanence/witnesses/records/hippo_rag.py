@@ -21,8 +21,8 @@ from remanence.mechanisms.records.hippo_rag import HippoRag
 from remanence.scenarios.chains import ChainQuestion, Passage, PassageCorpus, passage_corpus
 from remanence.scenarios.model import Turn
 from remanence.stores.embedders import StaticEmbedder
+from remanence.substrates.records.families.phrases import PhraseMemory
 from remanence.substrates.records.mechanism import Item
-from remanence.substrates.records.phrases import PhraseMemory
 from remanence.witnesses.records.recall import Baselines
 
 K = 5

@@ -30,7 +30,7 @@ from remanence.scenarios.dialogues import Turn
 from remanence.scenarios.dice import Dice
 from remanence.scenarios.values import CARS, CITIES, COMPANIES, WOMEN
 from remanence.stores.embedders import StaticEmbedder
-from remanence.substrates.records.canonical_facts import FACT
+from remanence.substrates.records.families.canonical_facts import FACT
 from remanence.substrates.records.mechanism import Item
 from remanence.substrates.records.model import Record
 from remanence.witnesses.records.recall import Baselines

@@ -19,7 +19,7 @@ from remanence.mechanisms.records.himem import HiMem
 from remanence.mechanisms.records.nemori import Nemori
 from remanence.scenarios.dialogues import generate
 from remanence.substrates.embedding import EmbeddingKind, HashEmbedder
-from remanence.substrates.records.distilling import Distiller, numbered, spoken, summary_of, title_of, written
+from remanence.substrates.records.families.distilling import Distiller, numbered, spoken, summary_of, title_of, written
 from remanence.substrates.records.mechanism import Item
 from remanence.substrates.records.reference import MemoryStore
 

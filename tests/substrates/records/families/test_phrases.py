@@ -21,8 +21,15 @@ from remanence.kernels.quantize import quantize
 from remanence.stores.embedders import StaticEmbedder
 from remanence.stores.llm.openai import OpenAIChat
 from remanence.stores.sqlite import SqliteStore
+from remanence.substrates.records.families.phrases import (
+    EXTRACTION,
+    FACT,
+    MOST_CHARACTERS,
+    PHRASE,
+    PhraseMemory,
+    Synonyms,
+)
 from remanence.substrates.records.mechanism import Hit, Item
-from remanence.substrates.records.phrases import EXTRACTION, FACT, MOST_CHARACTERS, PHRASE, PhraseMemory, Synonyms
 from remanence.substrates.records.port import RecordStore
 from remanence.substrates.records.reference import MemoryStore
 from tests.support.llm_server import Request, Service, serving

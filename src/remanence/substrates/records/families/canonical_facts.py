@@ -23,7 +23,7 @@ from remanence.kernels.names import name_key, names
 from remanence.kernels.segmentation import TURN_OF_TALK
 from remanence.kernels.timex import mentions_time, resolve
 from remanence.substrates.records.base import RecordMemory
-from remanence.substrates.records.distilling import NUMBERS, TEXT, fields, numbered, spoken
+from remanence.substrates.records.families.distilling import NUMBERS, TEXT, fields, numbered, spoken
 from remanence.substrates.records.model import Draft, Record, Source
 
 __all__ = ["FACT", "FactMemory", "chunks", "entities", "until"]

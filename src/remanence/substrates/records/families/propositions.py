@@ -19,8 +19,8 @@ from remanence.kernels.propositions import Unit
 from remanence.substrates.chat import ChatModel
 from remanence.substrates.embedding import Embedder
 from remanence.substrates.records.base import KEY
+from remanence.substrates.records.families.phrases import LONGEST, PhraseMemory
 from remanence.substrates.records.model import Draft, Record, Source
-from remanence.substrates.records.phrases import LONGEST, PhraseMemory
 from remanence.substrates.records.port import RecordStore
 
 __all__ = ["EDU", "Decompose", "PropositionMemory"]
