@@ -55,10 +55,12 @@ def copy(tmp_path: Path) -> Path:
         (tmp_path / "remanence" / package).mkdir(parents=True, exist_ok=True)
         (tmp_path / "remanence" / package / "__init__.py").write_text("")
     (tmp_path / "remanence/kernels/heavy.py").write_text("import torch\n")
-    # The one import that a contract excepts, without which that contract is refused.
+    # The imports that a contract excepts, without which that contract is refused.
     named = tmp_path / "remanence/stores/embedders"
     (named / "sentence_transformers.py").write_text("")
     (named / "__init__.py").write_text("def f():\n    import remanence.stores.embedders.sentence_transformers\n")
+    (tmp_path / "remanence/server/run.py").write_text("")
+    (tmp_path / "remanence/server/__init__.py").write_text("def f():\n    import remanence.server.run\n")
     return tmp_path
 
 

@@ -28,16 +28,8 @@ from remanence.kernels.packing import estimate_tokens
 from remanence.substrates.chat import ChatModel
 from remanence.substrates.embedding import Embedder
 from remanence.substrates.records.base import TURN, Scored, key_of
-from remanence.substrates.records.families.distilling import (
-    NUMBERS,
-    TEXT,
-    Distiller,
-    Lesson,
-    fields,
-    numbered,
-    spoken,
-    written,
-)
+from remanence.substrates.records.families import distilling
+from remanence.substrates.records.families.distilling import NUMBERS, TEXT, Distiller, Lesson, fields
 from remanence.substrates.records.mechanism import Hit
 from remanence.substrates.records.model import Record
 from remanence.substrates.records.port import RecordStore
@@ -232,11 +224,15 @@ class DMem(Distiller):
         """What a model remembers of two messages, given what is known and was said; or their claims."""
         near = {id: None for turn in pair for id, _ in self.nearest(turn.text, CONTEXT, kinds=(self.STATED,))}
         known = [record.text for record in self.get(list(near)[:CONTEXT]) if record is not None]
-        material = {"messages": numbered(pair), "known": known, "before": [spoken(turn) for turn in before]}
+        material = {
+            "messages": distilling.numbered(pair),
+            "known": known,
+            "before": [distilling.spoken(turn) for turn in before],
+        }
         answer = self.ask(_EXTRACT, material, MEMORIES)
         if answer is None:
             return pair, [one for statements in self.extracted(pair, now) for one in statements]
-        return pair, written(answer["memories"], pair)
+        return pair, distilling.written(answer["memories"], pair)
 
     # Slow
 
@@ -257,7 +253,7 @@ class DMem(Distiller):
         scores = {**dict(self._scanned(asked, now)), **dict.fromkeys(decisive, 5.0)}
         order = sorted(scores, key=lambda id: (-scores[id], id))
         kept = [id for id in order if scores[id] >= self.score][: self.most]
-        passages = [Passage(spoken(turns[id]), scores[id] / 5, states[id]) for id in kept]
+        passages = [Passage(distilling.spoken(turns[id]), scores[id] / 5, states[id]) for id in kept]
         text = self._said(asked, passages, [turns[id].event_at for id in kept])
         return text, self.hits([(id, scores[id]) for id in kept], len(kept), now=now)
 
@@ -272,11 +268,13 @@ class DMem(Distiller):
         found: list[tuple[int, Any]] = []
         for at in range(0, len(turns), self.chunk):
             part = turns[at : at + self.chunk]
-            answer = self.ask(_SCAN, {"question": asked.text, "messages": numbered(part)}, FACTS)
+            answer = self.ask(_SCAN, {"question": asked.text, "messages": distilling.numbered(part)}, FACTS)
             if answer is None:
                 return None
             for row in answer["facts"]:
-                found += [(row["score"], one) for one in written([row], part) if self.score <= row["score"] <= 5]
+                found += [
+                    (row["score"], one) for one in distilling.written([row], part) if self.score <= row["score"] <= 5
+                ]
         return sorted(found, key=lambda one: -one[0])[: self.most]
 
     def _scanned(self, asked: Asked, now: datetime) -> list[Scored]:
