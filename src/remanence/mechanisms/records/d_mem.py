@@ -241,9 +241,8 @@ class DMem(Distiller):
         read = self._chunks(asked, now)
         if read is not None:
             cited: dict[str, float] = {}
-            for score, one in read:
-                for source, _, _ in one.spans:
-                    cited.setdefault(source, float(score))
+            for source, score in ((span[0], score) for score, one in read for span in one.spans):
+                cited.setdefault(source, float(score))
             passages = [Passage(one.text, score / 5) for score, one in read]
             text = self._said(asked, passages, [one.at for _, one in read])
             return text, self.hits(cited.items(), len(cited), now=now)
@@ -260,7 +259,7 @@ class DMem(Distiller):
     def _states(self, turns: Sequence[Record], now: datetime) -> dict[str, tuple[tuple[str, str], ...]]:
         """What each turn states, by its id."""
         found = zip(turns, self.stated_in(turns, now), strict=True)
-        return {turn.id: tuple(pair for one in statements for pair in stated_values(one)) for turn, statements in found}
+        return {turn.id: tuple(pair for one in said for pair in stated_values(one)) for turn, said in found}
 
     def _chunks(self, asked: Asked, now: datetime) -> list[tuple[int, Any]] | None:
         """The facts that a model finds chunk by chunk, best first; None without a model or where it fails at one."""
@@ -271,10 +270,8 @@ class DMem(Distiller):
             answer = self.ask(_SCAN, {"question": asked.text, "messages": distilling.numbered(part)}, FACTS)
             if answer is None:
                 return None
-            for row in answer["facts"]:
-                found += [
-                    (row["score"], one) for one in distilling.written([row], part) if self.score <= row["score"] <= 5
-                ]
+            for row in (row for row in answer["facts"] if self.score <= row["score"] <= 5):
+                found += [(row["score"], one) for one in distilling.written([row], part)]
         return sorted(found, key=lambda one: -one[0])[: self.most]
 
     def _scanned(self, asked: Asked, now: datetime) -> list[Scored]:
@@ -293,9 +290,8 @@ class DMem(Distiller):
             last[turn.scope.run_id] = at
         bm25 = np.array([words.get(id, 0.0) for id in turns])
         scores = scanned(bm25, cosines.astype(np.float64), np.array(named), np.array(previous))
-        order = np.argsort(-scores, kind="stable").tolist()
         ids = list(turns)
-        return [(ids[at], float(scores[at])) for at in order]
+        return [(ids[at], float(scores[at])) for at in np.argsort(-scores, kind="stable").tolist()]
 
     def asked(self, query: str, now: datetime) -> Asked:
         """The question, read with the names of those who speak."""
