@@ -106,7 +106,19 @@ def _place(settings: Settings, /) -> Iterator[Finding]:
 
     store = open_store(settings.path, _no_clock)
     if not isinstance(store, SqliteStore):
-        yield Finding("store", "ok", "in memory; nothing is written")
+        name, check = getattr(store, "name", None), getattr(store, "check", None)
+        if name is None or check is None:
+            yield Finding("store", "ok", "in memory; nothing is written")
+            return
+        try:
+            wrong = check()
+        except RemanenceError as error:
+            wrong = [str(error)]
+        finally:
+            store.close()
+        yield from (Finding("store", "wrong", sentence, name) for sentence in wrong)
+        if not wrong:
+            yield Finding("store", "ok", f"{name} is sound", name)
         return
     path = store.path
     yield from _folder(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import threading
 from collections import Counter, deque
@@ -42,13 +43,23 @@ def open_store(path: str | os.PathLike[str] | None, clock: Clock) -> RecordStore
     """The store that a path stands for; nothing is opened yet.
 
     None: `remanence.db` in `$REMANENCE_DIR`, or in the working directory. A folder: `remanence.db` in it.
-    `":memory:"`: a store that lives as long as this process.
+    `":memory:"`: a store that lives as long as this process. `postgresql://…`: a schema of that database.
+
+    Raises:
+        InvalidInput: an address that cannot be read.
+        MissingExtra: an address of PostgreSQL, and the extra `postgres` is not installed.
+
     """
     if path is None:
         return SqliteStore(Path(os.environ.get("REMANENCE_DIR") or ".") / FILE, clock=clock)
     name = os.fspath(path)
     if name == ":memory:":
         return MemoryStore(clock=clock)
+    if name.startswith(("postgresql://", "postgres://")):
+        # By name: whoever keeps memories in a file loads no driver for a server.
+        postgres = importlib.import_module("remanence.stores.postgres")
+        store: RecordStore = postgres.PostgresStore(name, clock=clock)
+        return store
     file = Path(name).expanduser()
     return SqliteStore(file / FILE if file.is_dir() or name.endswith(("/", os.sep)) else file, clock=clock)
 

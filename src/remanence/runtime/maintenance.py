@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Final
 
 import numpy as np
@@ -78,6 +79,17 @@ def verify_erasure(
             "phrases": report.phrases,
             "files": report.files,
             "residue_cleared": report.residue_cleared,
+        }
+    search_tables = getattr(engine.store, "verify_erasure", None)
+    if search_tables is not None:
+        found = search_tables(ids, phrases)
+        return {
+            "clean": found.clean,
+            "findings": [asdict(finding) for finding in found.findings],
+            "ids": found.ids,
+            "phrases": found.phrases,
+            "tables": found.tables,
+            "residue_cleared": found.residue_cleared,
         }
     if isinstance(receipt, Mapping):
         scope = Scope.of(receipt["scope"])

@@ -115,7 +115,9 @@ class Memory(TruthVerbs, WorkVerbs, HygieneVerbs, CareVerbs):
 
     def __repr__(self) -> str:
         ids = "".join(f", {name}={value!r}" for name, value in self._engine.defaults.items())
-        return f"Memory({str(getattr(self._engine.store, 'path', ':memory:'))!r}{ids})"
+        store = self._engine.store
+        place = getattr(store, "path", None) or getattr(store, "name", ":memory:")
+        return f"Memory({str(place)!r}{ids})"
 
     @property
     def store(self) -> RecordStore:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from remanence.core.ids import RandomBits
 from remanence.stores.sqlite import SqliteStore
 from remanence.substrates.records.port import RecordStore
 from remanence.substrates.records.reference import MemoryStore
+from tests.stores.postgres.server import Schemas, serve
 
 
 class SqliteFiles:
@@ -37,7 +39,18 @@ def sqlite_files(tmp_path: Path) -> SqliteFiles:
     return SqliteFiles(tmp_path)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def back_end(request: pytest.FixtureRequest, sqlite_files: SqliteFiles) -> tuple[StoreFactory, Reopen | None]:
+@pytest.fixture
+def schemas() -> Iterator[Schemas]:
+    with Schemas(serve()) as made:
+        yield made
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def back_end(request: pytest.FixtureRequest) -> tuple[StoreFactory, Reopen | None]:
     """How to make a store, and how to open it again (None where a store does not outlive its process)."""
-    return (MemoryStore, None) if request.param == "memory" else (sqlite_files, sqlite_files.reopen)
+    if request.param == "memory":
+        return MemoryStore, None
+    made: SqliteFiles | Schemas = request.getfixturevalue(
+        {"sqlite": "sqlite_files", "postgres": "schemas"}[request.param]
+    )
+    return made, made.reopen

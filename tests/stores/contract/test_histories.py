@@ -16,9 +16,12 @@ from remanence.substrates.records.operations import Find, Operation, Outcome
 from remanence.substrates.records.reference import MemoryStore
 from tests.stores.contract.conftest import SqliteFiles
 from tests.stores.contract.histories import JumpyClock, live
+from tests.stores.postgres.server import Schemas
 
 HISTORIES = 500
 GROUPS = 20
+OVER_A_SOCKET = 20
+"""One life in so many is lived in PostgreSQL too, where each operation is a conversation with a server."""
 
 
 def live_in(seed: int, *makes: StoreFactory) -> list[str]:
@@ -34,6 +37,12 @@ def live_in(seed: int, *makes: StoreFactory) -> list[str]:
 def test_memory_and_sqlite_live_the_same_lives(group: int, sqlite_files: SqliteFiles) -> None:
     for seed in range(group, HISTORIES, GROUPS):
         live_in(seed, MemoryStore, sqlite_files)
+
+
+@pytest.mark.parametrize("group", range(GROUPS))
+def test_memory_and_postgres_live_the_same_lives(group: int, schemas: Schemas) -> None:
+    for seed in range(group, HISTORIES // OVER_A_SOCKET, GROUPS):
+        live_in(seed, MemoryStore, schemas)
 
 
 def test_lives_are_lively() -> None:

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from remanence.core.clock import from_micros
 from remanence.stores.sqlite import jobs
-from remanence.stores.sqlite.codec import Column, Row, pack, pack_sources, unpack_optional, unpack_sources
+from remanence.stores.sqlite.codec import Column, Row, pack, unpack_optional
 from remanence.stores.sqlite.reading import no_record
 from remanence.stores.sqlite.transaction import Transaction, chunks
 from remanence.substrates.records.model import is_derived
 from remanence.substrates.records.operations import Erase, Receipt
+from remanence.substrates.records.packing import pack_sources, unpack_sources
 
 _AT_ONCE = 16384
 # In these words, so that the index with this condition serves.

@@ -14,11 +14,12 @@ from typing import Any
 
 from remanence.core.clock import from_micros, to_micros
 from remanence.core.scope import FIELDS, Scope
-from remanence.stores.sqlite.codec import Row, moment, pack, pack_optional, scope_from, unpack, unpack_optional
+from remanence.stores.sqlite.codec import Row, pack, pack_optional, scope_from, unpack, unpack_optional
 from remanence.stores.sqlite.transaction import Transaction, bounded, chunks
 from remanence.substrates.records.model import meta_json
 from remanence.substrates.records.operations import Discard, Enqueue, Job, Jobs, Lease, Renew, Requeue, Settle
 from remanence.substrates.records.outbox import MAX_ERROR, lease_end, may_have_read, names_any, not_held, without_ids
+from remanence.substrates.records.packing import moment
 
 _COLUMNS = "id, sid, kind, key, payload, change, state, attempts, created_at, due, worker, leased_until, error"
 # In these words, so that the index of the few that do not wait serves.

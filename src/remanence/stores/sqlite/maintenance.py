@@ -9,8 +9,9 @@ from pathlib import Path
 
 from remanence.core.errors import InvalidInput
 from remanence.core.scope import FIELDS, Scope
-from remanence.stores.sqlite.codec import scope_from, unpack_terms
+from remanence.stores.sqlite.codec import scope_from
 from remanence.stores.sqlite.connection import sync_folder
+from remanence.substrates.records.packing import unpack_terms
 
 SUFFIXES = ("", "-wal", "-shm", "-journal")
 _COUNTED = ("versions", "vectors", "edges", "usage", "journal", "vocab", "scopes", "spaces", "receipts", "jobs")

@@ -10,15 +10,7 @@ from typing import Any
 
 from remanence.core.clock import from_micros
 from remanence.core.errors import NotFound
-from remanence.stores.sqlite.codec import (
-    RECORD_COLUMNS,
-    RECORDS,
-    Row,
-    pack,
-    record_from,
-    unpack,
-    unpack_terms,
-)
+from remanence.stores.sqlite.codec import RECORD_COLUMNS, RECORDS, Row, pack, record_from, unpack
 from remanence.stores.sqlite.transaction import Transaction, bounded, chunks
 from remanence.substrates.records.filters import compile_filter
 from remanence.substrates.records.model import DERIVED, Edge, Record, View
@@ -36,6 +28,7 @@ from remanence.substrates.records.operations import (
     Receipts,
     Spaces,
 )
+from remanence.substrates.records.packing import unpack_terms
 
 _GOOD_PART = 8
 _SORTED_AT_ONCE = 4096

@@ -13,10 +13,10 @@ from remanence.core.ids import RandomBits, os_bits
 from remanence.core.scope import Scope
 from remanence.stores.sqlite import erasing, jobs, maintenance, reading, residue, scanning, schema, writing
 from remanence.stores.sqlite.connection import Connections, transaction
-from remanence.stores.sqlite.ids import IdSource
 from remanence.stores.sqlite.maintenance import StoreInfo
 from remanence.stores.sqlite.transaction import Cache, Transaction
 from remanence.substrates.records.checks import check_batch, check_due, writes
+from remanence.substrates.records.id_source import IdSource
 from remanence.substrates.records.operations import (
     Adopt,
     Changes,

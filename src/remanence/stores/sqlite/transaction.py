@@ -11,10 +11,11 @@ from typing import Any
 from remanence.core.clock import from_micros
 from remanence.core.errors import EmbeddingSpaceMismatch
 from remanence.core.scope import FIELDS, Scope
-from remanence.stores.sqlite.codec import Column, Row, pack, pack_detail, pack_terms, scope_from, scope_values, unpack
-from remanence.stores.sqlite.ids import IdSource
+from remanence.stores.sqlite.codec import Column, Row, pack, scope_from, scope_values, unpack
+from remanence.substrates.records.id_source import IdSource
 from remanence.substrates.records.model import Vector
 from remanence.substrates.records.operations import JournalOp
+from remanence.substrates.records.packing import pack_detail, pack_terms
 
 CACHED_TERMS = 1 << 20
 _CHUNKS = (1, 8, 64, 512)

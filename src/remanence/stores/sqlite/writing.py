@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any, NamedTuple
 
 from remanence.core.clock import from_micros, to_micros
 from remanence.core.errors import Conflict, NotFound
 from remanence.core.scope import FIELDS, Scope
-from remanence.stores.sqlite.codec import Column, pack, pack_optional, pack_sources, unpack_terms
+from remanence.stores.sqlite.codec import Column, pack, pack_optional
 from remanence.stores.sqlite.reading import no_record
 from remanence.stores.sqlite.transaction import Transaction, bounded
 from remanence.substrates.records.checks import Times, check_adopted, ending, resolve
@@ -29,6 +28,7 @@ from remanence.substrates.records.operations import (
     Unlink,
     Written,
 )
+from remanence.substrates.records.packing import micros, pack_sources, unpack_terms
 
 
 class _Current(NamedTuple):
@@ -125,8 +125,8 @@ def adopt(tx: Transaction, operation: Adopt, metas: str) -> Written:
         seq = tx.enter("adopt", sid, id, record.version, detail={"open": record.closed_at is None})
         row = (
             seq, sid, id, record.version, record.kind, to_micros(record.event_at), to_micros(record.valid_from),
-            _micros(record.valid_to), to_micros(record.recorded_at), _micros(record.closed_at),
-            _micros(record.ended_at), None if record.closed_at is None else seq, record.state,
+            micros(record.valid_to), to_micros(record.recorded_at), micros(record.closed_at),
+            micros(record.ended_at), None if record.closed_at is None else seq, record.state,
             pack_optional(record.zone), pack_optional(record.speaker), pack_optional(record.role),
             pack_optional(record.language), pack_optional(record.origin), float(record.trust),
             pack_sources(record.sources), None if meta == "{}" else meta,
@@ -136,7 +136,7 @@ def adopt(tx: Transaction, operation: Adopt, metas: str) -> Written:
             tx.add_lineage(source.id, seq)
         if space is not None and vector is not None:
             tx.add_vector(sid, space, seq, vector)
-    usage = (newest.hits, _micros(newest.last_hit), float(newest.strength), float(newest.utility))
+    usage = (newest.hits, micros(newest.last_hit), float(newest.strength), float(newest.utility))
     if usage != (0, None, 1.0, 0.0):
         tx.execute("INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?)", (sid, id, *usage))
     return Written(id, newest.version, newest.recorded_at)
@@ -269,10 +269,6 @@ def _open(
         tx.add_lineage(source.id, seq)
     if space is not None and draft.vector is not None:
         tx.add_vector(sid, space, seq, draft.vector)
-
-
-def _micros(moment: datetime | None) -> int | None:
-    return None if moment is None else to_micros(moment)
 
 
 def _open_version(tx: Transaction, id: str) -> _Current | None:

@@ -1,4 +1,4 @@
-"""Identifiers that increase within a file, whichever process gives them out."""
+"""Identifiers that increase within a store, whichever process gives them out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _RANDOM_BITS = 80
 
 
 class IdSource:
-    """ULIDs as `core.ids.UlidFactory` gives them, but for times that the store names, and above what the file has.
+    """ULIDs as `core.ids.UlidFactory` gives them, but for times that the store names, and above what the store has.
 
     Not thread-safe: it is used under the store's writer lock. An id of a batch that failed is not given out again.
     """

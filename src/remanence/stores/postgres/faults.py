@@ -1,0 +1,88 @@
+"""What PostgreSQL reports, said in the words of the store: typed errors that name the server and the fix."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from remanence.core.errors import StoreBusy, StoreCorrupt, StoreError, StoreFull, StoreReadOnly
+
+if TYPE_CHECKING:
+    import psycopg
+
+# What is refused before a session begins comes without a code.
+_FULL = ("too many clients", "too many connections", "remaining connection slots")
+_STARTING = ("the database system is starting up", "not yet accepting connections", "in recovery mode")
+_NOTHING_KEPT = "nothing of this batch was kept"
+
+
+def is_passing(error: psycopg.Error) -> bool:
+    """Whether the same batch may succeed if it is tried again: another one got in its way."""
+    from psycopg import errors
+
+    return isinstance(error, errors.SerializationFailure | errors.DeadlockDetected)
+
+
+def is_lost(error: psycopg.Error) -> bool:
+    """Whether the connection is gone, or the server is about to close it."""
+    import psycopg
+    from psycopg import errors
+
+    return isinstance(
+        error,
+        errors.AdminShutdown | errors.CrashShutdown | errors.CannotConnectNow | errors.ConnectionException,
+    ) or (isinstance(error, psycopg.OperationalError) and error.sqlstate is None)
+
+
+def translate(error: psycopg.Error, name: str, timeout: float) -> StoreError:
+    """The store error that says what `error` means for the store called `name`."""
+    from psycopg import errors
+
+    said = (error.diag.message_primary or str(error)).strip().splitlines()
+    first = said[0] if said else type(error).__name__
+    if error.sqlstate is None and any(part in str(error) for part in _FULL):
+        return _no_room(name, first)
+    match error:
+        case errors.LockNotAvailable():
+            return StoreBusy(
+                f"{name} was locked by another writer for more than {timeout:g} s; {_NOTHING_KEPT}, try again"
+            )
+        case errors.SerializationFailure() | errors.DeadlockDetected():
+            return StoreBusy(
+                f"{name}: other batches got in the way again and again ({first}); {_NOTHING_KEPT}, try again"
+            )
+        case errors.TooManyConnections():
+            return _no_room(name, first)
+        case errors.QueryCanceled():
+            return StoreBusy(
+                f"{name}: a statement was stopped ({first}); {_NOTHING_KEPT}. Ask for less, or give it more time"
+            )
+        case errors.DiskFull():
+            return StoreFull(f"no room left on the server of {name} ({first}); {_NOTHING_KEPT}")
+        case errors.ReadOnlySqlTransaction():
+            return StoreReadOnly(f"{name} is a replica or read-only ({first}); {_NOTHING_KEPT}. Write to the primary")
+        case errors.InsufficientPrivilege():
+            return StoreReadOnly(f"{name}: {first}; {_NOTHING_KEPT}. Grant this login the role remanence_app")
+        case errors.UndefinedTable() | errors.UndefinedColumn() | errors.UndefinedFunction() | errors.DataCorrupted():
+            return StoreCorrupt(f"{name} is not what it was when it was opened ({first}); {_NOTHING_KEPT}")
+    if is_lost(error):
+        return StoreError(
+            f"{name} cannot be reached ({first}); {_NOTHING_KEPT}. Is the server running, and the address right?"
+        )
+    return StoreError(f"{name}: {first}; {_NOTHING_KEPT}")
+
+
+def is_starting(error: psycopg.Error) -> bool:
+    """Whether a connection was refused by a server that is about to take some."""
+    return any(part in str(error) for part in _STARTING)
+
+
+def _no_room(name: str, said: str) -> StoreBusy:
+    return StoreBusy(f"{name} takes no more connections ({said}); {_NOTHING_KEPT}, try again, or use a pooler")
+
+
+def unknown(name: str) -> StoreError:
+    """The error for a connection that was lost between the request to commit and its confirmation."""
+    return StoreError(
+        f"the connection to {name} was lost while a batch was committed: it was kept whole or not at all; read what it "
+        "wrote before doing it again"
+    )

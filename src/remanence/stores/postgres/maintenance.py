@@ -1,0 +1,199 @@
+"""Looking after a store: is it sound, how large is it, and its tables rewritten after an erasure."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from remanence.core.errors import StoreReadOnly
+from remanence.core.scope import FIELDS, Scope
+from remanence.stores.postgres.codec import KEY
+from remanence.stores.postgres.schema import EVERYWHERE, SCOPED, SHARED, Connection, run
+from remanence.stores.postgres.transaction import Transaction
+from remanence.substrates.records.packing import unpack_terms
+
+_POLL = 0.02
+_OPENS = "('put', 'revise', 'restore', 'adopt')"
+
+
+def _same(one: str, other: str, prefix: str = "") -> str:
+    return " AND ".join(f"{one}.{name} = {other}.{prefix}{name}" for name in FIELDS)
+
+
+# Each query answers with rows that must not exist, each sentence takes the columns of one.
+_INVARIANTS = (
+    (
+        f"SELECT v.id, v.version FROM versions v LEFT JOIN journal j ON j.seq = v.seq AND {_same('v', 'j')} "
+        f"WHERE j.seq IS NULL OR j.id <> v.id OR j.version <> v.version OR j.op NOT IN {_OPENS}",
+        "version {1} of record {0} has no journal entry of its own",
+    ),
+    (
+        f"SELECT j.seq, j.id FROM journal j WHERE j.op IN {_OPENS} AND NOT EXISTS "
+        f"(SELECT 1 FROM versions v WHERE v.seq = j.seq AND {_same('v', 'j')})",
+        "journal entry {0} opened a version of record {1} that is not there",
+    ),
+    (
+        "SELECT j.seq, j.version, j.id FROM journal j WHERE j.op = 'reindex' AND NOT EXISTS "
+        "(SELECT 1 FROM versions v WHERE v.id = j.id AND v.version = j.version)",
+        "journal entry {0} reindexed version {1} of record {2}, which is not there",
+    ),
+    (
+        "SELECT change, count(DISTINCT at) FROM journal GROUP BY change HAVING count(DISTINCT at) > 1",
+        "change {0} has {1} times",
+    ),
+    (
+        "SELECT seq FROM (SELECT seq, at, lag(at) OVER (ORDER BY seq) AS before FROM journal) j WHERE at < before",
+        "journal entry {0} is dated before the one that precedes it",
+    ),
+    ("SELECT seq, count(*) FROM journal GROUP BY seq HAVING count(*) > 1", "journal position {0} was given {1} times"),
+    (
+        "SELECT seq FROM journal WHERE seq > (SELECT seq FROM state)",
+        "journal position {0} lies beyond the last one given out",
+    ),
+    (
+        "SELECT id, count(*) FROM versions WHERE closed_at IS NULL GROUP BY id HAVING count(*) > 1",
+        "record {0} has {1} open versions",
+    ),
+    (
+        "SELECT id, version FROM versions v WHERE closed_at IS NULL AND EXISTS "
+        "(SELECT 1 FROM versions n WHERE n.id = v.id AND n.version > v.version)",
+        "version {1} of record {0} is open although it is not the newest",
+    ),
+    (
+        "SELECT id, version FROM versions WHERE (closed_at IS NULL) <> (closed_seq IS NULL) OR "
+        "(closed_at IS NULL) <> (ended_at IS NULL) OR closed_at < recorded_at OR ended_at < valid_from",
+        "version {1} of record {0} is closed by halves",
+    ),
+    (
+        f"SELECT id FROM versions GROUP BY id HAVING count(DISTINCT ({KEY})) > 1",
+        "record {0} lies in more than one scope",
+    ),
+    (
+        f"SELECT v.id FROM versions v WHERE NOT EXISTS (SELECT 1 FROM scopes s WHERE {_same('s', 'v')})",
+        "record {0} lies in no known scope",
+    ),
+    (
+        f"SELECT e.seq FROM vectors e LEFT JOIN versions v ON v.seq = e.seq AND {_same('v', 'e')} "
+        "LEFT JOIN spaces s ON s.space = e.space WHERE v.seq IS NULL OR s.space IS NULL OR s.dim <> length(e.data)",
+        "the vector of journal position {0} has no version, or no space of its dimension",
+    ),
+    (
+        f"SELECT source, target FROM edges e WHERE NOT EXISTS "
+        f"(SELECT 1 FROM versions v WHERE v.id = e.source AND {_same('v', 'e')}) OR NOT EXISTS "
+        f"(SELECT 1 FROM versions v WHERE v.id = e.target AND {_same('v', 'e', 'target_')})",
+        "the edge from {0} to {1} has a loose end",
+    ),
+    (
+        f"SELECT id FROM usage u WHERE NOT EXISTS (SELECT 1 FROM versions v WHERE v.id = u.id AND {_same('v', 'u')})",
+        "the counters of {0} belong to no record",
+    ),
+    (
+        "SELECT source, seq FROM lineage l WHERE NOT EXISTS (SELECT 1 FROM versions v WHERE v.seq = l.seq) "
+        "OR NOT EXISTS (SELECT 1 FROM versions v WHERE v.id = l.source)",
+        "the derivation of journal position {1} from {0} has a loose end",
+    ),
+    ("SELECT id FROM retired WHERE id IN (SELECT id FROM versions)", "record {0} is there although it was erased"),
+    (
+        "SELECT id, state FROM jobs WHERE (leased_until IS NULL) <> (worker IS NULL) OR "
+        "ready IS DISTINCT FROM CASE state WHEN 'waiting' THEN due WHEN 'leased' THEN leased_until END OR "
+        "state NOT IN ('waiting', 'leased', 'dead') OR (state = 'leased') <> (leased_until IS NOT NULL)",
+        "job {0} is {1} by halves",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreInfo:
+    """Sizes and counts of a store."""
+
+    name: str
+    layout: int
+    """Number of the schema's layout, see `schema.STEPS`."""
+    position: int
+    """Last journal position."""
+    records: int
+    """Distinct ids, closed ones included."""
+    rows: dict[str, int]
+    """Rows by table."""
+    bytes: dict[str, int]
+    """Size of each table with its indexes."""
+    residue_cleared: bool
+
+
+def check(tx: Transaction) -> list[str]:
+    """What is wrong, in sentences: what the tables promise each other."""
+    found = []
+    for query, sentence in _INVARIANTS:
+        found += [sentence.format(*row) for row in tx.execute(query).fetchall()]
+    known = {tid for (tid,) in tx.execute("SELECT tid FROM vocab")}
+    with tx.connection.cursor("check", binary=True) as cursor:
+        cursor.execute(b"SELECT seq, terms FROM versions")
+        for seq, terms in cursor:
+            if len(terms) % 4 or not known.issuperset(unpack_terms(terms)):
+                found.append(f"the terms of journal position {seq} are not all in the vocabulary")
+    return found
+
+
+def scopes(tx: Transaction) -> tuple[Scope, ...]:
+    """Scopes that hold a record, in order of their keys."""
+    used = f"EXISTS (SELECT 1 FROM versions v WHERE {_same('v', 's')})"
+    return tuple(
+        [tx.scope_of(key) for key in tx.execute(f"SELECT {KEY} FROM scopes s WHERE {used} ORDER BY {KEY}").fetchall()]
+    )
+
+
+def info(tx: Transaction, name: str, schema: str) -> StoreInfo:
+    """Sizes and counts."""
+    tables = (*SCOPED, *SHARED)
+    ((layout, records, residue),) = tx.execute(
+        "SELECT (SELECT max(number) FROM layouts), (SELECT count(DISTINCT id) FROM versions), residue FROM state"
+    ).fetchall()
+    sizes = tx.execute(
+        "SELECT t, pg_total_relation_size((%s || '.' || t)::regclass) FROM unnest(%s::text[]) t", (schema, [*tables])
+    )
+    return StoreInfo(
+        name=name,
+        layout=layout,
+        position=tx.seq,
+        records=records,
+        rows={table: tx.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0] for table in tables},
+        bytes=dict(sizes.fetchall()),
+        residue_cleared=not residue,
+    )
+
+
+def rewrite(connection: Connection, patience: float) -> bool:
+    """Write every table anew without its dead rows, and note that no erasure left any since.
+
+    Rows that an older transaction may still look at are copied with the others, so those are waited for, up to
+    `patience` seconds. Answer: whether there are none. Raises `StoreReadOnly` for a login that does not own the tables.
+    """
+    deadline = time.monotonic() + patience
+    ((epoch, mine),) = connection.execute(b"SELECT epoch, pg_current_xact_id()::xid FROM state").fetchall()
+    tables = connection.execute(
+        b"SELECT c.relname, pg_has_role(c.relowner, 'USAGE') FROM pg_class c "
+        b"WHERE c.relnamespace = current_schema::regnamespace AND c.relkind = 'r'"
+    ).fetchall()
+    # The server would pass over tables of others with a mere warning.
+    if not all(owned for _, owned in tables):
+        raise StoreReadOnly("only the owner of the tables may write them anew; call clear_residue with that login")
+    while _held(connection, mine):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_POLL)
+    for table, _ in tables:
+        run(connection, f'VACUUM (FULL, ANALYZE) "{table}"')
+    with connection.transaction():
+        connection.execute("SELECT set_config('remanence.scope', %s, true)", (EVERYWHERE,))
+        return connection.execute("UPDATE state SET residue = false WHERE epoch = %s", (epoch,)).rowcount == 1
+
+
+def _held(connection: Connection, mine: object) -> bool:
+    """Whether a session or a replica may still look at what was there before the transaction `mine`."""
+    rows = connection.execute(
+        "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
+        "AND age(backend_xmin) > age(%s::xid)) "
+        "OR EXISTS (SELECT 1 FROM pg_replication_slots WHERE age(xmin) > age(%s::xid))",
+        (mine, mine),
+    ).fetchall()
+    return bool(rows[0][0])

@@ -1,0 +1,241 @@
+"""Connections to one schema: opened on first use, lent to one batch at a time, at most so many, never across a fork."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from remanence.core.errors import InvalidInput, MissingExtra, StoreBusy, StoreClosed, StoreError
+from remanence.stores.postgres import faults, schema
+from remanence.stores.postgres.schema import Connection
+
+_POLL = 0.05
+_INHERITED: list[Connection] = []
+"""Connections that were open when this process was forked off: closing them would hang up the parent's."""
+
+
+class Address:
+    """Where a store is: what libpq needs to connect, the schema, and a name that gives no password away.
+
+    `url` is what libpq takes, `postgresql://user@host/database`, with one setting of ours, `?schema=name`.
+    """
+
+    def __init__(self, url: str, schema_name: str | None = None) -> None:
+        try:
+            from psycopg import ProgrammingError
+            from psycopg.conninfo import conninfo_to_dict
+        except ImportError as error:
+            raise MissingExtra(
+                "a store at postgresql://… needs the package psycopg: pip install 'remanence[postgres]'"
+            ) from error
+        parts = urlsplit(url)
+        if parts.scheme not in ("postgresql", "postgres"):
+            raise InvalidInput(f"{parts.scheme or 'an address without a scheme'}:// is no PostgreSQL address; "
+                               "use postgresql://user@host/database")  # fmt: skip
+        # Cut out as it stands: libpq reads the rest by rules of its own.
+        settings = [part.partition("=") for part in parts.query.split("&") if part]
+        own = [unquote(value) for name, _, value in settings if name == "schema"]
+        self.schema = schema.check_name(schema_name or (own[-1] if own else schema.SCHEMA))
+        rest = "&".join("".join(part) for part in settings if part[0] != "schema")
+        self.conninfo = urlunsplit(parts._replace(query=rest))
+        try:
+            known = conninfo_to_dict(self.conninfo)
+        except ProgrammingError as error:
+            raise InvalidInput(f"the PostgreSQL address cannot be read: {error}") from error
+        host, database = known.get("host") or "", known.get("dbname") or known.get("user") or ""
+        self.name = f"postgresql://{host}/{database}?schema={self.schema}"
+
+
+class Pool:
+    """The open connections of one store. Thread-safe. Nothing is opened before the first one is lent."""
+
+    def __init__(
+        self, address: Address, *, size: int, timeout: float, statement_timeout: float | None, durable: bool
+    ) -> None:
+        if size < 1:
+            raise InvalidInput(f"a store needs at least one connection, not {size}")
+        self.address = address
+        self.timeout = timeout
+        self._size = size
+        self._statement_timeout = statement_timeout
+        self._durable = durable
+        self._idle: list[Connection] = []
+        self._reset()
+        self._closed = False
+        self._ready = False
+
+    def __del__(self) -> None:
+        # Without this, a store that was never closed would leave connections for the garbage collector to complain of.
+        if getattr(self, "_pid", None) == os.getpid():
+            for connection in self._idle:
+                connection.close()
+
+    @contextmanager
+    def lend(self, *, writing: bool = False) -> Iterator[Connection]:
+        """A connection for one batch; one that writes waits for the other writers of this process first.
+
+        They would wait for each other in the server else, each with a connection that nobody else can have meanwhile.
+        """
+        self._follow_fork()
+        if writing and not self._writer.acquire(timeout=self.timeout):
+            raise StoreBusy(f"other threads wrote to {self.address.name} for more than {self.timeout:g} s; try again")
+        writer = self._writer if writing else None
+        try:
+            places = self._places
+            if not places.acquire(timeout=self.timeout):
+                raise StoreBusy(
+                    f"all {self._size} connections to {self.address.name} were in use for {self.timeout:g} s; "
+                    "try again, or give the store more with pool_size"
+                )
+            try:
+                connection = self._borrow()
+                try:
+                    yield connection
+                finally:
+                    self._give_back(connection)
+            finally:
+                places.release()
+        finally:
+            if writer is not None:
+                writer.release()
+
+    def owner(self) -> Connection:
+        """A connection of its own that keeps the login's rights, for the caller to close."""
+        self.check_open()
+        self._prepare()
+        connection = self._connect()
+        schema.run(connection, f"SET search_path = {self.address.schema}, public")
+        return connection
+
+    def check_open(self) -> None:
+        """Raise `StoreClosed` after `close`."""
+        if self._closed:
+            raise StoreClosed(f"the store {self.address.name} was closed; make a new one")
+
+    def close(self) -> None:
+        """Close what is idle now, and what is lent when it comes back."""
+        self._follow_fork()
+        self._closed = True
+        self.forget_idle()
+
+    def forget_idle(self) -> None:
+        """Close what is idle: after the server went away, none of it can be used."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def _reset(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._writer = threading.Lock()
+        self._opening = threading.Lock()
+        self._places = threading.BoundedSemaphore(self._size)
+        self._idle = []
+
+    def _follow_fork(self) -> None:
+        if self._pid != os.getpid():
+            _INHERITED.extend(self._idle)
+            self._reset()
+
+    def _borrow(self) -> Connection:
+        self.check_open()
+        with self._lock:
+            connection = self._idle.pop() if self._idle else None
+        return self._open() if connection is None else connection
+
+    def _give_back(self, connection: Connection) -> None:
+        from psycopg.pq import TransactionStatus
+
+        idle = not connection.closed and connection.info.transaction_status == TransactionStatus.IDLE
+        if idle and not self._closed:
+            with self._lock:
+                self._idle.append(connection)
+        else:
+            connection.close()
+
+    def _prepare(self) -> None:
+        """Make the schema, or bring it up to date, once for each store object."""
+        with self._opening:
+            if not self._ready:
+                connection = self._connect()
+                try:
+                    schema.migrate(connection, self.address.schema, self.address.name)
+                finally:
+                    connection.close()
+                self._ready = True
+
+    def _open(self) -> Connection:
+        self._prepare()
+        connection = self._connect()
+        try:
+            schema.take_role(connection, self.address.name)
+            settings: dict[str, Any] = {
+                "search_path": f"{self.address.schema}, public",
+                "lock_timeout": f"{max(1, round(self.timeout * 1000))}ms",
+                "statement_timeout": f"{round((self._statement_timeout or 0) * 1000)}ms",
+                "idle_in_transaction_session_timeout": "10min",
+                "synchronous_commit": "on" if self._durable else "off",
+                # A store's statements are short; compiling them takes longer than running them.
+                "jit": "off",
+            }
+            calls = ", ".join(["set_config(%s, %s, false)"] * len(settings))
+            pairs = [part for pair in settings.items() for part in pair]
+            connection.execute(f"SELECT {calls}".encode(), pairs)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _connect(self) -> Connection:
+        import psycopg
+
+        deadline = time.monotonic() + self.timeout
+        while True:
+            try:
+                connection = psycopg.connect(
+                    self.address.conninfo, autocommit=True, connect_timeout=max(2, math.ceil(self.timeout))
+                )
+            except psycopg.OperationalError as error:
+                if not faults.is_starting(error) or time.monotonic() >= deadline:
+                    raise
+                time.sleep(_POLL)
+                continue
+            encoding = connection.info.parameter_status("server_encoding")
+            if encoding != "UTF8":
+                connection.close()
+                raise StoreError(f"{self.address.name} has encoding {encoding}; a store needs a database in UTF8")
+            return connection
+
+
+@contextmanager
+def transaction(connection: Connection, begin: str, committing: list[bool]) -> Iterator[None]:
+    """Commit at the end of the block, roll back when it raises. `committing` becomes `[True]` while it commits."""
+    connection.execute(begin.encode())
+    try:
+        yield
+    except BaseException:
+        if not connection.closed:
+            _roll_back(connection)
+        raise
+    committing[:] = [True]
+    connection.execute(b"COMMIT")
+    committing[:] = []
+
+
+def _roll_back(connection: Connection) -> None:
+    from psycopg import Error
+
+    try:
+        connection.execute(b"ROLLBACK")
+    except Error as error:
+        # The server rolls back what it has lost contact to; the connection is of no use any more.
+        connection.close()
+        if not faults.is_lost(error):
+            raise

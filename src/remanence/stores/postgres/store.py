@@ -1,0 +1,375 @@
+"""The record store in one schema of a PostgreSQL database."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC
+from typing import Any, Self, TypeVar
+
+from remanence.core.clock import Clock, parse_time, to_micros, utc_now
+from remanence.core.ids import RandomBits, os_bits
+from remanence.core.scope import Scope
+from remanence.stores.postgres import erasing, faults, jobs, maintenance, nearest, reading, scanning, writing
+from remanence.stores.postgres.codec import EVERYWHERE, Key, key_of
+from remanence.stores.postgres.maintenance import StoreInfo
+from remanence.stores.postgres.pool import Address, Pool, transaction
+from remanence.stores.postgres.schema import Connection
+from remanence.stores.postgres.transaction import STANDING, Cache, Standing, Transaction
+from remanence.stores.postgres.verify import VerificationReport
+from remanence.substrates.records.checks import check_batch, check_due, writes
+from remanence.substrates.records.id_source import IdSource
+from remanence.substrates.records.model import Vector
+from remanence.substrates.records.operations import (
+    Adopt,
+    Changes,
+    Close,
+    Count,
+    Discard,
+    Edges,
+    Embed,
+    Enqueue,
+    Erase,
+    Find,
+    Get,
+    History,
+    Jobs,
+    Lease,
+    Link,
+    Lookup,
+    Operation,
+    Outcome,
+    Pending,
+    Put,
+    Receipt,
+    Receipts,
+    Reindex,
+    Renew,
+    Requeue,
+    Restore,
+    Revise,
+    Scan,
+    Settle,
+    Spaces,
+    Touch,
+    Unlink,
+)
+
+T = TypeVar("T")
+
+# These take the canonical JSON of their draft's metadata, or of their payload, besides.
+_WITH_JSON: dict[type, Callable[[Transaction, Any, str], Any]] = {
+    Put: writing.put,
+    Revise: writing.revise,
+    Adopt: writing.adopt,
+    Enqueue: jobs.enqueue,
+    Settle: jobs.settle,
+}
+_OTHERS: dict[type, Callable[[Transaction, Any], Any]] = {
+    Close: writing.close,
+    Restore: writing.restore,
+    Link: writing.link,
+    Unlink: writing.unlink,
+    Embed: writing.embed,
+    Reindex: writing.reindex,
+    Touch: writing.touch,
+    Erase: erasing.erase,
+    Lease: jobs.lease,
+    Renew: jobs.renew,
+    Requeue: jobs.requeue,
+    Discard: jobs.discard,
+    Jobs: jobs.jobs,
+    Get: reading.get,
+    Find: reading.find,
+    Count: reading.count,
+    History: reading.history,
+    Edges: reading.edges,
+    Changes: reading.changes,
+    Scan: scanning.scan,
+    Lookup: reading.lookup,
+    Pending: reading.pending,
+    Spaces: reading.spaces,
+    Receipts: reading.receipts,
+}
+_BLIND = (Put, Adopt, Enqueue)
+"""Operations that look at no row which may still wait to be written."""
+
+_ATTEMPTS = 5
+_PAUSE = 0.01
+_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED"
+_STANDING = f"SELECT {STANDING}, (SELECT at FROM work) FROM state"
+
+
+class PostgresStore:
+    """A `RecordStore` in a schema that many threads, processes and machines share.
+
+    The constructor connects to nothing; the first batch makes the schema, or brings it up to date.
+
+    Args:
+        url: `postgresql://user:password@host/database`, with any setting of libpq, and `?schema=name`.
+        clock: read once per writing batch.
+        random_bits: feeds the identifiers (None: the operating system).
+        schema: where the tables are, instead of the address's `schema`; "remanence" if neither says.
+        pool_size: most connections that this object opens.
+        busy_timeout: seconds to wait for a connection or for other writers before `StoreBusy`.
+        statement_timeout: seconds after which the server stops a statement (`StoreBusy`); None: never.
+        durable: False survives the death of a process, but a crash of the server may lose the newest batches.
+
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        clock: Clock = utc_now,
+        random_bits: RandomBits | None = None,
+        schema: str | None = None,
+        pool_size: int = 8,
+        busy_timeout: float = 30.0,
+        statement_timeout: float | None = 300.0,
+        durable: bool = True,
+    ) -> None:
+        self._address = Address(url, schema)
+        self._clock = clock
+        self._ids = IdSource(random_bits or os_bits)
+        self._timeout = busy_timeout
+        self._pool = Pool(
+            self._address,
+            size=pool_size,
+            timeout=busy_timeout,
+            statement_timeout=statement_timeout,
+            durable=durable,
+        )
+        self._cache = Cache(0)
+
+    @property
+    def name(self) -> str:
+        """Where the store is, without user and password."""
+        return self._address.name
+
+    def batch(self, operations: Sequence[Operation], *, scope: Scope, actor: str = "", why: str = "") -> Outcome:
+        """Run `operations` in order, atomically, under `scope`; see `RecordStore`."""
+        self._pool.check_open()
+        metas = check_batch(operations, scope=scope, actor=actor, why=why)
+        if not writes(operations):
+            return self._trying(lambda connection, told: self._read(connection, told, operations, scope))
+        if all(isinstance(operation, Lease) for operation in operations):
+            return self._trying(lambda connection, told: self._take_jobs(connection, told, operations, scope))
+
+        def act(connection: Connection, told: list[bool]) -> Outcome:
+            return self._write(connection, told, operations, metas, scope, actor, why)
+
+        return self._trying(act, writing=True)
+
+    def position(self) -> int:
+        """Last journal position of the whole store, whichever process wrote it."""
+
+        def act(connection: Connection, told: list[bool]) -> int:
+            return int(connection.execute(b"SELECT seq FROM state").fetchall()[0][0])
+
+        return self._trying(act)
+
+    def due(self, limit: int = 100, kinds: Sequence[str] | None = None) -> list[Scope]:
+        """Scopes that hold jobs which could be leased now; see `RecordStore`."""
+        self._pool.check_open()
+        check_due(limit, kinds)
+        return self._everywhere(lambda tx, at: jobs.due(tx, max(self._reading(), at), limit, kinds))
+
+    def scopes(self) -> tuple[Scope, ...]:
+        """Every scope that holds a record, for those who look after the whole store."""
+        return self._everywhere(lambda tx, at: maintenance.scopes(tx))
+
+    def nearest(self, space: str, vector: Vector, k: int, *, scope: Scope, exact: bool = False) -> list[nearest.Near]:
+        """The k versions whose vectors have the largest inner product with `vector`, found by the server's machine.
+
+        All versions of the scope that have a vector in the space are candidates, closed ones included. Where the space
+        has an index (`index_space`) and the scope is large, the index chooses; `exact` makes it look at all.
+        """
+        self._pool.check_open()
+
+        def act(connection: Connection, told: list[bool]) -> list[nearest.Near]:
+            with transaction(connection, _READING, told):
+                tx, _ = self._begin(connection, scope, key_of(scope))
+                return nearest.nearest(tx, space, vector, k, exact=exact)
+
+        return self._trying(act)
+
+    def index_space(self, space: str) -> None:
+        """Build an index of all vectors in a space, for `nearest`, and keep it up to date from now on.
+
+        Needs a login that owns the schema, and the extension pgvector on the server. Other writers wait meanwhile.
+        """
+        self._as_owner(lambda connection: nearest.index_space(connection, space))
+
+    def close(self) -> None:
+        """Close the connections. Idempotent; later use raises `StoreClosed`."""
+        self._pool.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def clear_residue(self) -> bool:
+        """Rewrite the tables without the dead rows that an erasure left in them; whether that succeeded.
+
+        Each table is locked while it is rewritten. Needs a login that owns the schema. Transactions that began before
+        are waited for as long as `busy_timeout`. What the server keeps elsewhere (its log of changes, replicas,
+        backups) is for its keeper to let go of.
+        """
+        return self._as_owner(lambda connection: maintenance.rewrite(connection, self._timeout))
+
+    @property
+    def residue_cleared(self) -> bool:
+        """Whether the tables were rewritten since the last erasure."""
+
+        def act(connection: Connection, told: list[bool]) -> bool:
+            return not connection.execute(b"SELECT residue FROM state").fetchall()[0][0]
+
+        return self._trying(act)
+
+    def verify_erasure(self, erased: Receipt | Iterable[str], phrases: Sequence[str] = ()) -> VerificationReport:
+        """Search all tables for what was erased: see `verify.verify_erasure`."""
+        from remanence.stores.postgres.verify import search
+
+        ids = {*erased.ids, *erased.derived} if isinstance(erased, Receipt) else set(erased)
+        return self._everywhere(lambda tx, at: search(tx, self.name, self._address.schema, ids, phrases))
+
+    def check(self) -> list[str]:
+        """What is wrong with the store, in sentences; an empty list when all is well. Reads all of it."""
+        return self._everywhere(lambda tx, at: maintenance.check(tx))
+
+    def info(self) -> StoreInfo:
+        """Sizes and counts of the whole store."""
+        return self._everywhere(lambda tx, at: maintenance.info(tx, self.name, self._address.schema))
+
+    def _trying(self, act: Callable[[Connection, list[bool]], T], *, writing: bool = False) -> T:
+        """Run a transaction, again where others got in its way or the connection was lost before its commit."""
+        from psycopg import Error
+
+        reconnected = False
+        for attempt in range(1, _ATTEMPTS + 1):
+            committing: list[bool] = []
+            try:
+                with self._pool.lend(writing=writing) as connection:
+                    return act(connection, committing)
+            except Error as error:
+                lost = faults.is_lost(error)
+                if lost:
+                    self._pool.forget_idle()
+                    if committing:
+                        raise faults.unknown(self.name) from error
+                again = (lost and not reconnected) or faults.is_passing(error)
+                if not again or attempt == _ATTEMPTS:
+                    raise faults.translate(error, self.name, self._timeout) from error
+                reconnected = reconnected or lost
+                time.sleep(_PAUSE * attempt)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _read(
+        self, connection: Connection, committing: list[bool], operations: Sequence[Operation], scope: Scope
+    ) -> Outcome:
+        with transaction(connection, _READING, committing):
+            tx, _ = self._begin(connection, scope, key_of(scope))
+            results = [_OTHERS[type(operation)](tx, operation) for operation in operations]
+        self._learn(tx)
+        return Outcome(None, tx.seq, tuple(results))
+
+    def _take_jobs(
+        self, connection: Connection, committing: list[bool], operations: Sequence[Operation], scope: Scope
+    ) -> Outcome:
+        with transaction(connection, _WRITING, committing):
+            tx, at = self._begin(connection, scope, key_of(scope))
+            tx.begin_writing(self._ids, max(self._reading(), at), "", "")
+            results = [_OTHERS[type(operation)](tx, operation) for operation in operations]
+            if tx.worked:
+                # Last of all, and held until the commit alone: who holds it waits for no job.
+                tx.execute("UPDATE work SET at = greatest(at, %s)", (tx.now,))
+        return Outcome(None, tx.seq, tuple(results))
+
+    def _write(
+        self,
+        connection: Connection,
+        committing: list[bool],
+        operations: Sequence[Operation],
+        metas: Sequence[str],
+        scope: Scope,
+        actor: str,
+        why: str,
+    ) -> Outcome:
+        with transaction(connection, _WRITING, committing):
+            _principal(connection, key_of(scope))
+            connection.execute(b"SELECT one FROM state FOR UPDATE")
+            # Asked for again now that no other writer is left: what the locking statement saw may be out of date.
+            tx, at = self._begin(connection, scope, None)
+            self._ids.follow(tx.standing.last_id)
+            tx.begin_writing(self._ids, max(self._reading(), at), actor, why)
+            tx.adopting = frozenset(op.versions[0].id for op in operations if isinstance(op, Adopt))
+            writing.look_ahead(tx, operations)
+            results = [_answer(tx, operation, meta) for operation, meta in zip(operations, metas, strict=True)]
+            tx.finish()
+        if not tx.erased:
+            self._learn(tx)
+        return Outcome(tx.change, tx.seq, tuple(results))
+
+    def _everywhere(self, act: Callable[[Transaction, int], T]) -> T:
+        """Read the whole store, as those do who look after it."""
+
+        def reading_all(connection: Connection, committing: list[bool]) -> T:
+            with transaction(connection, _READING, committing):
+                tx, at = self._begin(connection, _NOBODY, EVERYWHERE)
+                return act(tx, at)
+
+        return self._trying(reading_all)
+
+    def _begin(self, connection: Connection, scope: Scope, principal: Key | None) -> tuple[Transaction, int]:
+        """The batch, and the newest time that the store stands at. `principal` None: it is set already."""
+        if principal is not None:
+            _principal(connection, principal)
+        *standing, worked = connection.execute(_STANDING.encode()).fetchall()[0]
+        where = Standing(*standing)
+        cache = self._cache
+        if cache.epoch != where.epoch:
+            cache = Cache(where.epoch)
+            if where.epoch > self._cache.epoch:
+                self._cache = cache
+        return Transaction(connection, scope, cache, where), max(where.at, worked)
+
+    def _learn(self, tx: Transaction) -> None:
+        """Keep what a transaction that went well found out, unless something was erased since."""
+        cache = self._cache
+        if cache.epoch == tx.epoch:
+            cache.learn(tx.found)
+
+    def _as_owner(self, act: Callable[[Connection], T]) -> T:
+        from psycopg import Error
+
+        try:
+            connection = self._pool.owner()
+            try:
+                return act(connection)
+            finally:
+                connection.close()
+        except Error as error:
+            raise faults.translate(error, self.name, self._timeout) from error
+
+    def _reading(self) -> int:
+        return to_micros(parse_time(self._clock()).astimezone(UTC))
+
+
+_NOBODY = Scope(user_id="-")
+"""Stands for the scope where the principal covers all."""
+
+
+def _principal(connection: Connection, key: Key) -> None:
+    connection.execute(b"SELECT set_config('remanence.scope', %s::text[]::text, true)", ([*key],))
+
+
+def _answer(tx: Transaction, operation: Operation, meta: str) -> Any:
+    if type(operation) not in _BLIND:
+        # The others look at rows, so those that wait have to be written first.
+        tx.flush()
+    act = _WITH_JSON.get(type(operation))
+    return _OTHERS[type(operation)](tx, operation) if act is None else act(tx, operation, meta)
