@@ -12,7 +12,7 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format base-install pytest bench bench-speed clean
+.PHONY: help demo test check format base-install pytest browser bench bench-speed clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -36,8 +36,16 @@ format: .venv/dev.stamp ## put the code into the form that check asks for
 base-install: .venv/dev.stamp ## install into a fresh environment, without extras; measure it and use it
 	$(BIN)/python tests/architecture/check_base_install.py
 
-pytest: .venv/dev.stamp .venv/models.stamp ## the test suite alone; e.g. make pytest ARGS="tests/kernels -x"
+pytest: .venv/dev.stamp .venv/models.stamp browser ## the test suite alone; e.g. make pytest ARGS="tests/kernels -x"
 	$(BIN)/pytest $(ARGS)
+
+browser: ## make sure of the browser that the console is tested in: Debian's chromium
+	@command -v chromium >/dev/null || { \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			echo 'installing chromium'; apt-get update -qq && apt-get install -y -qq chromium >/dev/null; \
+		else \
+			echo 'the console is tested in a browser: install the package chromium, then make pytest again' >&2; exit 2; \
+		fi; }
 
 bench: .venv/base.stamp ## retrieval on public data: make bench DATA=DIR [SETS="locomo realtalk"] [RESULTS=DIR]
 	@test -n "$(DATA)" || { echo 'make bench needs the folder with the data sets: make bench DATA=DIR' >&2; exit 2; }

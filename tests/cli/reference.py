@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -22,12 +23,20 @@ def reference() -> str:
     """Markdown: the options of all commands once, then each command with its own."""
     shared = {str(parameter.name) for parameter in root.params if isinstance(parameter, click.Option)}
     parts = ["### Options of every command", _options(root, set())]
-    for name in root.list_commands(click.Context(root)):
-        command = root.commands[name]
+    for name, command in _commands(root, ""):
         arguments = [_argument(parameter) for parameter in command.params if isinstance(parameter, click.Argument)]
         usage = " ".join(["remanence", name, *arguments, "[options]"])
         parts += [f"### remanence {name}", f"`{usage}`", _text(command), _options(command, shared)]
     return "\n\n".join(part for part in parts if part)
+
+
+def _commands(group: click.Group, before: str) -> Iterator[tuple[str, click.Command]]:
+    """Every command with its whole name; those of a group after it."""
+    for name in group.list_commands(click.Context(group)):
+        command = group.commands[name]
+        yield f"{before}{name}", command
+        if isinstance(command, click.Group):
+            yield from _commands(command, f"{before}{name} ")
 
 
 def filled(page: str) -> str:

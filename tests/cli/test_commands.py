@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import Result
 
@@ -282,4 +283,5 @@ def test_the_memory_is_closed_whatever_happens(run: Run, three: list[str], monke
 def test_every_command_takes_the_common_options() -> None:
     common = {parameter.name for parameter in root.params} - {"version"}
     for command in root.commands.values():
-        assert common <= {parameter.name for parameter in command.params}, command.name
+        for one in command.commands.values() if isinstance(command, click.Group) else (command,):
+            assert common <= {parameter.name for parameter in one.params}, one.name

@@ -1,0 +1,349 @@
+"""What the routes stand on: one memory, its keys, and threads in which its verbs run."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any, Final, TypeVar
+
+from fastapi import Request
+from fastapi.responses import Response
+
+from remanence.core.clock import Clock, parse_time, utc_now
+from remanence.core.errors import InvalidInput, NotFound
+from remanence.core.scope import Scope
+from remanence.runtime.engine import open_store
+from remanence.runtime.memory import Memory
+from remanence.server.access import ANY, PERMIT, Permit, Principal, guard
+from remanence.server.errors import BadRequest, Forbidden, Overloaded, TimedOut, Unauthenticated
+from remanence.server.idempotency import Answer, Requests
+from remanence.server.keys import Keys
+from remanence.server.limits import Buckets
+from remanence.server.metrics import Metrics
+from remanence.server.settings import Settings
+
+__all__ = ["ACTOR", "Call", "Service", "Work", "encoded", "found_or_missing", "service_of"]
+
+T = TypeVar("T")
+
+ACTOR: Final = ""
+"""Author of changes that no request made; those of a request carry the name of its key."""
+PATIENCE: Final = 0.05
+"""Seconds for which a search waits for the one before it."""
+_KEY_LENGTH: Final = 255
+_PATIENCE: Final = timedelta(minutes=2)
+
+Work = Callable[["Call"], Any]
+"""A verb to run: from what is known of the call to its answer, which JSON can hold."""
+
+
+class _Lane:
+    """Threads for one sort of request, and how many wait for them. Used from one event loop.
+
+    Python runs one thread at a time, and those that take turns within a search only slow each other down. So what
+    computes goes alone, unless the one before it takes longer than `PATIENCE`; what waits for the disk does not.
+    """
+
+    def __init__(self, name: str, threads: int) -> None:
+        self.waiting = 0
+        self._name = name
+        self._threads = threads
+        self._pool: ThreadPoolExecutor | None = None
+        self._turn = threading.Semaphore()
+
+    def run(self, work: Callable[[], T], *, alone: bool) -> asyncio.Future[T]:
+        """Run something in a thread."""
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix=f"remanence-{self._name}")
+        self.waiting += 1
+        loop = asyncio.get_running_loop()
+        future = loop.run_in_executor(self._pool, partial(self._alone, work) if alone else work)
+        future.add_done_callback(self._left)
+        return future
+
+    def close(self) -> None:
+        """Let what runs end; what waits is dropped."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool = None
+
+    def _alone(self, work: Callable[[], T]) -> T:
+        first = self._turn.acquire(timeout=PATIENCE)
+        try:
+            return work()
+        finally:
+            if first:
+                self._turn.release()
+
+    def _left(self, future: asyncio.Future[Any]) -> None:
+        self.waiting -= 1
+        if not future.cancelled():
+            # Whoever gave up waiting reads no outcome, and asyncio would complain of that.
+            future.exception()
+
+
+class Call:
+    """One request as a verb needs it: the memory, and the ids that it may use."""
+
+    __slots__ = ("filters", "ids", "memory", "principal", "request_id", "service")
+
+    def __init__(
+        self,
+        service: Service,
+        principal: Principal,
+        ids: Mapping[str, object],
+        filters: Mapping[str, Any] | None,
+        request_id: str,
+    ) -> None:
+        self.service = service
+        self.memory = service.memory
+        self.principal = principal
+        self.request_id = request_id
+        # `Ids` of the verbs, completed by those that the key is bound to.
+        self.ids: dict[str, Any]
+        self.ids, self.filters = principal.narrow(ids, filters)
+
+
+class Service:
+    """Everything behind the routes of one application. `memory`: an open one, which the caller closes."""
+
+    def __init__(
+        self, settings: Settings, memory: Memory | None = None, *, clock: Clock = utc_now, keys: Keys | None = None
+    ) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.buckets = Buckets(settings.rate, settings.burst)
+        self._given = memory
+        self._clock = clock
+        self._memory: Memory | None = None
+        self._keys = keys
+        self._quick = _Lane("quick", settings.threads)
+        self._slow = _Lane("slow", settings.threads)
+        self._requests = Requests(
+            settings.requests_file,
+            clock=clock,
+            patience=timedelta(seconds=settings.timeout) + _PATIENCE,
+        )
+        self._public: set[tuple[str, str]] = set()
+        self._public_folders: list[str] = []
+        self._large: set[str] = set()
+
+    @property
+    def memory(self) -> Memory:
+        """The memory; opened with the first call."""
+        if self._memory is None:
+            settings = self.settings
+            if self._given is not None:
+                guard(self._given.store)
+                self._memory = self._given
+            else:
+                self._memory = Memory(
+                    store=guard(open_store(settings.path, self._clock)),
+                    clock=self._clock,
+                    embedder=settings.embedder,
+                    language=settings.language,
+                    llm=settings.llm,
+                    actor=ACTOR,
+                    background=settings.background,
+                )
+        return self._memory
+
+    @property
+    def keys(self) -> Keys:
+        """The keys. Raises `InvalidInput` for a store in memory without a file of them."""
+        if self._keys is None:
+            # A caller waits while a change of the keys is written, but not for ever: then nobody is let in.
+            self._keys = Keys(self.settings.keys_file, clock=self._clock, timeout=5.0)
+        return self._keys
+
+    def is_open(self) -> bool:
+        """Whether callers on this machine need no key: told so, or not told otherwise while no key was ever made."""
+        auth = self.settings.auth
+        return auth is False or (auth is None and not self.keys.exist())
+
+    def public(self, path: str, *methods: str) -> None:
+        """Let everybody read a path, or with a `/` at its end all below it. For what holds nothing of anybody."""
+        if path.endswith("/") and len(path) > 1:
+            self._public_folders.append(path)
+        self._public.update((method, path) for method in (methods or ("GET", "HEAD")))
+
+    def is_public(self, method: str, path: str) -> bool:
+        """Whether a request needs no key."""
+        if (method, path) in self._public:
+            return True
+        return method in ("GET", "HEAD") and any(path.startswith(folder) for folder in self._public_folders)
+
+    def large(self, path: str) -> None:
+        """Let a path take bodies as large as imports, which its route has to read in portions."""
+        self._large.add(path)
+
+    def is_large(self, path: str) -> bool:
+        """Whether a path takes large bodies."""
+        return path in self._large
+
+    def principal(self, request: Request, right: str) -> Principal:
+        """Who sent a request, with the right to it. Raises `Unauthenticated`, `Forbidden`."""
+        principal: Principal | None = getattr(request.state, "principal", None)
+        if principal is None:
+            raise Unauthenticated("a valid key is needed")
+        principal.require(right)
+        return principal
+
+    def now(self) -> datetime:
+        """The time."""
+        return parse_time(self._clock()).astimezone(UTC)
+
+    def places(self, principal: Principal, ids: Mapping[str, str]) -> list[Scope]:
+        """Scopes that hold something, as far as a principal and a call reach, in order.
+
+        Raises `InvalidInput` for a store that cannot tell.
+        """
+        listing: Callable[[], Iterable[Scope]] | None = getattr(self.memory.store, "scopes", None)
+        if listing is None:
+            raise InvalidInput("this store cannot list its scopes")
+        wanted = [
+            place
+            for place in listing()
+            if principal.covers(place) and all(getattr(place, name) == value for name, value in ids.items())
+        ]
+        return sorted(wanted, key=lambda place: tuple(place.items()))
+
+    def everywhere(self, request: Request) -> Principal:
+        """Who sent a request, with the right to look after the whole store. Errors as `principal`."""
+        principal = self.principal(request, "admin")
+        if not principal.everywhere:
+            raise Forbidden("this takes a key that is not bound to a scope")
+        return principal
+
+    async def call(
+        self,
+        request: Request,
+        right: str,
+        work: Work,
+        ids: Mapping[str, object] | None = None,
+        *,
+        filters: Mapping[str, Any] | None = None,
+        once: bool = False,
+        status: int = 200,
+        seconds: float | None = None,
+        slow: bool = False,
+    ) -> Response:
+        """Run a verb in a thread and answer with what it returns, as JSON.
+
+        Args:
+            request: whose request.
+            right: what it takes.
+            work: the verb.
+            ids: the scope ids that the request names.
+            filters: the filter that it names, which may hold such ids too.
+            once: whether an `Idempotency-Key` is honoured.
+            status: of the answer.
+            seconds: how long it may take; as the settings say if left out.
+            slow: whether it may take long, so that quick ones must not queue behind it.
+
+        Raises:
+            RemanenceError: what the verb, the key and the limits of the server raise.
+
+        """
+        principal = self.principal(request, right)
+        call = Call(self, principal, ids or {}, filters, request.state.request_id)
+        key = request.headers.get("idempotency-key") if once else None
+        if key is not None and not (0 < len(key) <= _KEY_LENGTH and key.isprintable()):
+            raise BadRequest(f"Idempotency-Key must be up to {_KEY_LENGTH} printable characters")
+        if key is None:
+            body = await self.run(
+                principal if right not in ("read", ANY) else None, lambda: encoded(work(call)), seconds
+            )
+            return Response(body, status, media_type="application/json")
+        sent = await request.body()
+        answer = await self.run(
+            principal, lambda: self._once(call, work, request, key, sent, status), seconds, slow=slow
+        )
+        return Response(answer.body, answer.status, media_type="application/json")
+
+    async def run(
+        self, writer: Principal | None, work: Callable[[], T], seconds: float | None = None, *, slow: bool = False
+    ) -> T:
+        """Run something in a thread; what it writes is written by leave of `writer`. `seconds`, `slow`: as in `call`.
+
+        Raises:
+            Overloaded: enough requests wait already.
+            TimedOut: it took too long; it goes on, but begins no further write.
+
+        """
+        lane = self._slow if slow else self._quick
+        if lane.waiting >= self.settings.threads + self.settings.queue:
+            self.metrics.refused("room")
+            raise Overloaded("too many requests wait already; come back in a moment")
+        # A reader's counts of uses are the server's own bookkeeping, and so is what it works out before it answers.
+        permit = None if writer is None else Permit(writer, None if writer.key_id is None else self.keys)
+        future = lane.run(partial(_under, permit, work), alone=permit is None and not slow)
+        done, _ = await asyncio.wait((future,), timeout=seconds or self.settings.timeout)
+        if not done:
+            if permit is not None:
+                permit.over = True
+            self.metrics.refused("time")
+            raise TimedOut(
+                f"the request took more than {seconds or self.settings.timeout:g} s; it may have been done in part"
+            )
+        return future.result()
+
+    def close(self) -> None:
+        """Let running requests end, and close what was opened here."""
+        self._quick.close()
+        self._slow.close()
+        if self._memory is not None and self._given is None:
+            self._memory.close()
+        self._memory = None
+        if self._keys is not None:
+            self._keys.close()
+        self._requests.close()
+
+    def _once(self, call: Call, work: Work, request: Request, key: str, sent: bytes, status: int) -> Answer:
+        whose = call.principal.key_id or ""
+        where = f"{request.method} {request.url.path}?{request.url.query}"
+        ticket = self._requests.begin(whose, where, key, [sent])
+        if isinstance(ticket, Answer):
+            return ticket
+        answer = None
+        try:
+            answer = Answer(status, encoded(work(call)))
+        finally:
+            self._requests.finish(ticket, answer)
+        return answer
+
+
+def _under(permit: Permit | None, work: Callable[[], T]) -> T:
+    """Run something by leave of a permit."""
+    token = PERMIT.set(permit)
+    try:
+        return work()
+    finally:
+        PERMIT.reset(token)
+
+
+def encoded(value: Any) -> bytes:
+    """An answer as JSON. Half a surrogate pair, which UTF-8 cannot hold, stands as an escape."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(value, allow_nan=False, separators=(",", ":")).encode("ascii")
+
+
+def service_of(request: Request) -> Service:
+    """The service of the application that a request came to."""
+    found: Service = request.app.state.service
+    return found
+
+
+def found_or_missing(item: T | None, memory_id: str) -> T:
+    """A memory that is there. Raises `NotFound`, in the same words for what never was and what others have."""
+    if item is None:
+        raise NotFound(f"there is no memory {memory_id!r} in this scope")
+    return item

@@ -1,0 +1,202 @@
+"""Keys: shown once, kept as hashes, bound to scopes and rights, and ended at once."""
+
+from __future__ import annotations
+
+import hmac
+import os
+import sqlite3
+import stat
+import threading
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from remanence.core.errors import InvalidInput, NotFound, StoreBusy, StoreCorrupt, StoreError, StoreVersionError
+from remanence.server.keys import Keys
+from tests.server.conftest import Now
+
+
+@pytest.fixture
+def keys(tmp_path: Path, clock: Now) -> Keys:
+    return Keys(tmp_path / "m.db.keys", clock=clock, timeout=5.0)
+
+
+def test_the_secret_is_in_no_file(keys: Keys, tmp_path: Path) -> None:
+    _, token = keys.create("desk", {"user_id": "ana"})
+    secret = token.rpartition("_")[2]
+    assert len(secret) == 64
+    for path in tmp_path.iterdir():
+        data = path.read_bytes()
+        assert secret.encode() not in data
+        assert bytes.fromhex(secret) not in data
+    assert stat.S_IMODE(os.stat(keys.path).st_mode) == 0o600
+
+
+def test_a_key_is_found_by_its_token_alone(keys: Keys) -> None:
+    made, token = keys.create("desk", {"session_id": 7, "project_id": "p"}, ["read"])
+    found = keys.verify(token)
+    assert found == made
+    assert found is not None
+    assert dict(found.scope) == {"app_id": "p", "run_id": "7"}
+    other, _ = keys.create("other", None)
+    crossed = token.replace(made.id, other.id)
+    for wrong in ("", token[:-1], token + "0", token.upper(), crossed, f" {token}", token.replace("rmk", "xxx")):
+        assert keys.verify(wrong) is None
+
+
+def test_secrets_are_compared_in_constant_time(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, token = keys.create("desk", None)
+    compared: list[int] = []
+    real = hmac.compare_digest
+
+    def watched(one: bytes, other: bytes) -> bool:
+        compared.append(len(one))
+        return real(one, other)
+
+    monkeypatch.setattr(hmac, "compare_digest", watched)
+    keys.verify(token)
+    keys.verify(token[:-64] + "0" * 64)
+    keys.verify("rmk_" + "0" * 16 + "_" + "0" * 64)
+    assert compared == [32, 32, 32], "an unknown id takes as long as a wrong secret"
+
+
+def test_two_keys_differ(keys: Keys) -> None:
+    assert len({keys.create("desk", None)[1] for _ in range(20)}) == 20
+
+
+def test_expiry(keys: Keys, clock: Now) -> None:
+    made, token = keys.create("desk", None, expires=clock.current + timedelta(days=1))
+    assert keys.verify(token) is not None
+    clock.current += timedelta(days=1)
+    assert keys.verify(token) is None
+    assert keys.list()[0].state(clock.current) == "expired"
+    with keys.holding(made.id) as valid:
+        assert not valid
+    with pytest.raises(InvalidInput):
+        keys.create("desk", None, expires="2020-01-01")
+
+
+def test_revocation_reaches_other_processes_objects(keys: Keys, clock: Now) -> None:
+    made, token = keys.create("desk", None)
+    running = Keys(keys.path, clock=clock)
+    assert running.verify(token) is not None
+    ended = keys.revoke(made.id)
+    assert ended.revoked is not None
+    assert running.verify(token) is None
+    assert keys.revoke(made.id) == ended, "the first time counts"
+    with pytest.raises(NotFound):
+        keys.revoke("0" * 16)
+    assert keys.usable() == 0
+    assert keys.exist(), "what was revoked still says that callers need keys"
+
+
+def test_a_revocation_waits_for_the_writes_before_it_and_stops_those_after(keys: Keys, clock: Now) -> None:
+    made, _ = keys.create("desk", None)
+    inside, finish, order = threading.Event(), threading.Event(), []
+
+    def write() -> None:
+        with Keys(keys.path, clock=clock).holding(made.id) as valid:
+            assert valid
+            inside.set()
+            finish.wait(10)
+            order.append("written")
+
+    def revoke() -> None:
+        Keys(keys.path, clock=clock).revoke(made.id)
+        order.append("revoked")
+
+    writer, revoker = threading.Thread(target=write), threading.Thread(target=revoke)
+    writer.start()
+    inside.wait(10)
+    revoker.start()
+    revoker.join(0.3)
+    assert revoker.is_alive(), "it waits for the write in progress"
+    finish.set()
+    revoker.join(10)
+    writer.join(10)
+    assert order == ["written", "revoked"]
+    with keys.holding(made.id) as valid:
+        assert not valid
+
+
+def test_a_revocation_does_not_wait_for_ever(keys: Keys, clock: Now) -> None:
+    made, _ = keys.create("desk", None)
+    with keys.holding(made.id), pytest.raises(StoreBusy):
+        Keys(keys.path, clock=clock, timeout=0.1).revoke(made.id)
+
+
+def test_a_write_ahead_log_would_let_a_write_outlive_its_key(keys: Keys, clock: Now) -> None:
+    """The wrong variant: with SQLite's other journal, a revocation does not wait for readers."""
+    made, _ = keys.create("desk", None)
+    raw = sqlite3.connect(keys.path)
+    raw.execute("PRAGMA journal_mode = WAL").fetchall()
+    raw.close()
+    with Keys(keys.path, clock=clock).holding(made.id) as valid:
+        Keys(keys.path, clock=clock, timeout=0.5).revoke(made.id)
+        assert valid
+
+
+@pytest.mark.parametrize(
+    ("name", "scope", "rights"),
+    [
+        ("", None, ["read"]),
+        ("a\nb", None, ["read"]),
+        ("x" * 201, None, ["read"]),
+        ("desk", {}, ["read"]),
+        ("desk", {"user_id": ""}, ["read"]),
+        ("desk", {"colour": "red"}, ["read"]),
+        ("desk", None, []),
+        ("desk", None, ["everything"]),
+    ],
+)
+def test_what_no_key_can_be(keys: Keys, name: str, scope: dict[str, str] | None, rights: list[str]) -> None:
+    with pytest.raises(InvalidInput):
+        keys.create(name, scope, rights)
+    assert keys.list() == []
+
+
+def test_without_a_file_nobody_is_let_in(keys: Keys) -> None:
+    assert keys.verify("rmk_" + "0" * 16 + "_" + "0" * 64) is None
+    assert keys.usable() == 0
+    with pytest.raises(NotFound):
+        keys.revoke("0" * 16)
+    assert not keys.exist(), "looking makes no file"
+
+
+def test_a_file_that_is_gone_or_replaced_lets_nobody_in(keys: Keys, tmp_path: Path, clock: Now) -> None:
+    made, token = keys.create("desk", None)
+    assert keys.verify(token) is not None
+    os.rename(keys.path, tmp_path / "away")
+    assert keys.verify(token) is None
+    with pytest.raises(StoreError), keys.holding(made.id):
+        pass
+    Keys(keys.path, clock=clock).create("other", None)
+    assert keys.verify(token) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"not a database, but long enough to look at" * 50])
+def test_a_file_that_is_none_lets_nobody_in(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "m.db.keys"
+    path.write_bytes(content)
+    with pytest.raises(StoreCorrupt):
+        Keys(path).verify("rmk_" + "0" * 16 + "_" + "0" * 64)
+
+
+def test_another_database_is_not_taken_for_keys(tmp_path: Path) -> None:
+    path = tmp_path / "m.db.keys"
+    raw = sqlite3.connect(path)
+    raw.execute("CREATE TABLE keys (id, name, digest, scope, rights, created, expires, revoked)")
+    raw.close()
+    for call in (lambda: Keys(path).list(), lambda: Keys(path).create("desk", None)):
+        with pytest.raises(StoreCorrupt):
+            call()
+
+
+def test_a_newer_file_is_refused(keys: Keys, clock: Now) -> None:
+    keys.create("desk", None)
+    raw = sqlite3.connect(keys.path)
+    raw.execute("PRAGMA user_version = 9")
+    raw.close()
+    with pytest.raises(StoreVersionError):
+        Keys(keys.path, clock=clock).list()
