@@ -324,7 +324,7 @@ def _markdown(docstring: str) -> str:
     """A docstring as Markdown: formulas are indented there already, examples become so."""
     made = []
     for paragraph in re.split(r"\n\s*\n", docstring):
-        if paragraph.startswith(">>> "):
+        if re.match(r">{3} ", paragraph):
             made.append("\n".join(f"    {line}" for line in paragraph.splitlines()))
         else:
             made.append("\n".join(one if one.startswith("    ") else _prose(one) for one in paragraph.splitlines()))
