@@ -59,10 +59,10 @@ def copy(tmp_path: Path) -> Path:
     named = tmp_path / "remanence/stores/embedders"
     (named / "sentence_transformers.py").write_text("")
     (named / "__init__.py").write_text("def f():\n    import remanence.stores.embedders.sentence_transformers\n")
-    for package in ("server", "server/mcp"):
-        module = f"remanence.{package.replace('/', '.')}.run"
-        (tmp_path / f"remanence/{package}/run.py").write_text("")
-        (tmp_path / f"remanence/{package}/__init__.py").write_text(f"def f():\n    import {module}\n")
+    for place in ("server", "server/mcp"):
+        module = f"remanence.{place.replace('/', '.')}.run"
+        (tmp_path / f"remanence/{place}/run.py").write_text("")
+        (tmp_path / f"remanence/{place}/__init__.py").write_text(f"def f():\n    import {module}\n")
     return tmp_path
 
 
