@@ -9,7 +9,7 @@ import pytest
 from remanence import catalog
 from remanence.bench import mechanism_pages, results, witness_results
 from remanence.bench.__main__ import main
-from remanence.bench.mechanism_pages import INDEX, MARK, Parameter, describe, pages, write
+from remanence.bench.mechanism_pages import INDEX, MARK, TABLE, Parameter, describe, pages, write
 from remanence.bench.metrics import latency
 from remanence.bench.results import Result
 from remanence.bench.runner import OVERALL, WITHIN_BUDGET
@@ -100,7 +100,7 @@ def test_the_committed_pages_are_those_that_are_made() -> None:
 
 def test_every_mechanism_has_a_page_and_every_publication_a_place(tmp_path: Path) -> None:
     made = pages(tmp_path)
-    assert set(made) == {f"{slug}.md" for slug in cards()} | {INDEX}
+    assert set(made) == {f"{slug}.md" for slug in cards()} | {INDEX, TABLE}
     for one in publications():
         assert made[INDEX].count(f"| `{one.key}` | {one.name} |") == (status(one) != "working"), one.key
     for slug in entry_cards():
@@ -200,7 +200,7 @@ def test_pages_of_what_is_no_more_are_removed_and_others_stay(planted: Path, fol
     out = tmp_path / "docs"
     assert main(["mechanisms", "--results", str(folder), "--out", str(out)]) == 0
     first = {path.name: path.read_text() for path in out.iterdir()}
-    assert set(first) == {"planted.md", INDEX}
+    assert set(first) == {"planted.md", INDEX, TABLE}
     (out / "gone.md").write_text(f"{MARK}\n")
     (out / "by-hand.md").write_text("# Mine\n")
     write(out, folder)

@@ -132,3 +132,18 @@ def test_unknown_and_missing_keys_are_named(measured: list[Result], tmp_path: Pa
     path.write_text(json.dumps(data), encoding="utf-8")
     with pytest.raises(ImportFormatError, match=r"lacks \['system'\] and has unknown \['surprise'\]"):
         results.read(path)
+
+
+def test_one_table_over_all_systems_and_sets() -> None:
+    runs = [run(small(), make()) for make in baselines(HashEmbedder).values()]
+    made = [results.from_run(one, seed=3, hardware=MACHINE) for one in runs]
+    other = [replace(made[0], dataset="other", metrics={"overall": {"recall@5": 0.25}})]
+    lines = results.overview([*made, *other], "recall@5").splitlines()
+    assert lines[0] == "| recall@5 | other | small |"
+    assert [line.split(" | ")[0] for line in lines[2:]] == [f"| `{one.system}`" for one in made]
+    assert "**0.250**" in lines[2]
+    assert " – " in lines[3]
+    # What was learnt on its own questions shows what it reaches without them.
+    held_out = replace(made[0], cross_validated={"recall@5": 0.125})
+    assert "0.125" in results.overview([held_out], "recall@5")
+    assert "best baseline" not in results.render(made, brief=True)

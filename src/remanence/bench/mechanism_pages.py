@@ -24,6 +24,7 @@ from remanence.core.errors import CatalogError
 RESULTS = Path("results")
 FOLDER = Path("docs/mechanisms")
 INDEX = "index.md"
+TABLE = "measured.md"
 MARK = "<!-- made by python -m remanence.bench mechanisms, do not edit -->"
 _METRICS = ("recall@5", "recall@10", "ndcg@10", "mrr", WITHIN_BUDGET)
 
@@ -60,7 +61,7 @@ def pages(folder: Path = RESULTS) -> dict[str, str]:
         f"{slug}.md": _page(card, describe(module_of(slug)), witnessed, [one for one in measured if one.system == slug])
         for slug, card in cards().items()
     }
-    return {**made, INDEX: _index(witnessed)}
+    return {**made, INDEX: _index(witnessed), TABLE: _table_of_all(measured)}
 
 
 def write(out: Path = FOLDER, folder: Path = RESULTS) -> list[Path]:
@@ -236,7 +237,7 @@ def _index(witnessed: Witnessed | None) -> str:
         "# Mechanisms",
         "Every published memory method that the package holds, by what its memory is made of. Each has a card, keeps "
         "the contract of its substrate, and has a witness: the smallest experiment in which its claim shows against a "
-        "baseline. `remanence systems` lists the same.",
+        "baseline. `remanence systems` lists the same; [one table](measured.md) holds what all of them find.",
         f"{len(working)} mechanisms work. Of {len(publications())} publications, {len(planned) - partly} are planned "
         f"and {partly} there in part.",
         "## Working",
@@ -254,6 +255,23 @@ def _index(witnessed: Witnessed | None) -> str:
     for kind in ENTRY_KINDS:
         parts += _planned(kind, [one for one in planned if not one.substrates and one.kinds[0] == kind])
     return "\n\n".join(parts) + "\n"
+
+
+def _table_of_all(measured: Sequence[Result]) -> str:
+    parts = [
+        MARK,
+        "# Measured",
+        "Every record mechanism and every baseline on the same data with the same static embedder, without a language "
+        "model, each with its own defaults. Units differ, from single facts to whole episodes; what the measures are, "
+        "and how they stay fair to both, [the guide](../guides/benchmarks.md#measures) says. Where the engine's "
+        "weights were learnt on a set, its cross-validated figure stands in the first two tables.",
+    ]
+    if measured:
+        parts += [results.overview(measured, "recall@5"), results.overview(measured, WITHIN_BUDGET)]
+        parts.append(results.render(measured, brief=True).strip())
+    else:
+        parts.append("Nothing is measured yet: `remanence bench locomo --systems all --results results`.")
+    return "\n\n".join([*parts, "[All mechanisms](index.md)"]) + "\n"
 
 
 def _place(card: Card) -> tuple[int, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from remanence.bench import ablation, results, speed
+from remanence.bench import ablation, results, speed, suite
 from remanence.bench.datasets._files import read_json
 from remanence.bench.studies import truth
 from remanence.core.errors import InvalidInput
@@ -19,7 +19,8 @@ def fill(page: str, folder: Path) -> str:
 
     Raises `InvalidInput` when a part's markers are missing, `ImportFormatError` for a file that cannot be read.
     """
-    found = results.read_all(folder)
+    # The mechanisms have pages of their own: docs/mechanisms.
+    found = [one for one in results.read_all(folder) if one.system in suite.SYSTEMS]
     if found:
         page = between(page, "retrieval", results.render(found))
     if (folder / SPEED).exists():

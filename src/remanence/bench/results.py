@@ -195,17 +195,31 @@ def read_all(folder: Path) -> list[Result]:
     return sorted((read(path) for path in folder.glob("*-*.json")), key=lambda one: (one.dataset, _place(one.system)))
 
 
-def render(results: Sequence[Result]) -> str:
-    """Markdown: one table per data set, then recall by category. The same results give the same text in any order."""
+def overview(results: Sequence[Result], metric: str) -> str:
+    """Markdown: one table over all systems and data sets of one metric; the best of each set is marked."""
+    sets = sorted({one.dataset for one in results})
+    systems = sorted({one.system for one in results}, key=_place)
+    found = {(one.system, one.dataset): round(one.cross_validated.get(metric, one.metrics[OVERALL][metric]), 3)
+             for one in results}  # fmt: skip
+    best = {name: max(value for (_, dataset), value in found.items() if dataset == name) for name in sets}
+    rows = [
+        [f"`{system}`", *(_cell(found[system, name], best[name]) if (system, name) in found else "–" for name in sets)]
+        for system in systems
+    ]
+    return _markdown([metric, *sets], rows)
+
+
+def render(results: Sequence[Result], *, brief: bool = False) -> str:
+    """Markdown: one table per data set, then recall by category. The same results give the same text in any order.
+
+    `brief` leaves the tables of data sets alone: no intervals, no categories, no sizes.
+    """
     ordered = sorted(results, key=lambda one: (one.dataset, _place(one.system)))
     sections = []
     for name in dict.fromkeys(one.dataset for one in ordered):
         group = [one for one in ordered if one.dataset == name]
-        sections.append(
-            "\n\n".join(
-                part for part in (_heading(group), _table(group), _gains(group), _split(group), _sizes(group)) if part
-            )
-        )
+        further = () if brief else (_gains(group), _split(group), _sizes(group))
+        sections.append("\n\n".join(part for part in (_heading(group), _table(group), *further) if part))
     return "\n\n".join(sections) + "\n"
 
 
