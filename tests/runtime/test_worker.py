@@ -185,8 +185,8 @@ def test_a_memory_that_is_forgotten_takes_its_thread_along(open_: Open, monkeypa
         time.sleep(0.01)
     gone = weakref.ref(engine_of(memory))
     del memory
-    gc.collect()
-    eventually(lambda: gone() is None)
+    # The thread may hold it at the very moment of one collection.
+    eventually(lambda: gc.collect() >= 0 and gone() is None)
     eventually(lambda: not [one for one in threading.enumerate() if one.name == "remanence-worker"])
 
 

@@ -130,7 +130,7 @@ def test_forgetting_counts_what_was_there() -> None:
     assert recall.forget([ids[0], ids[0], "0" * 26, "no id"], now=LATER) == 1
     assert recall.forget([ids[0]], now=LATER) == 0
     assert recall.forget(ids, now=LATER) == 2
-    assert recall.state() == {"now": LATER.isoformat(), "records": []}
+    assert recall.state() == {"now": LATER.isoformat(), "records": [], "edges": []}
     assert recall.read("red", 9, now=LATER) == []
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, Response, expect
+from playwright.sync_api import TimeoutError as TooLate
 
 from tests.server.console.conftest import PAGES, PHONE, READY, Desk
 from tests.server.console.world import HOSTILE, SEEN, Served
@@ -162,12 +164,24 @@ def test_nothing_is_asked_of_anybody_else(desk: Desk, served: Served) -> None:
 # By keyboard, on a phone, in the dark
 
 
-def test_the_keyboard_is_enough(desk: Desk, served: Served) -> None:
-    page = desk.open(served, "catalog")
-    for key, title in (("t", "Timeline"), ("g", "Graph"), ("s", "Search")):
+def go(page: Page, key: str, title: str) -> None:
+    """Two keys in a row. They count as one word within a second and a half, which a busy machine may miss."""
+    for _ in range(10):
         page.keyboard.press("g")
         page.keyboard.press(key)
-        expect(page.locator("h1")).to_have_text(title)
+        with contextlib.suppress(TooLate):
+            page.wait_for_function(
+                "title => document.querySelector('h1')?.textContent === title", arg=title, timeout=3000
+            )
+            return
+    raise AssertionError(f"g {key} does not lead to {title}")
+
+
+def test_the_keyboard_is_enough(desk: Desk, served: Served) -> None:
+    page = desk.open(served, "catalog")
+    page.wait_for_selector(READY)
+    for key, title in (("t", "Timeline"), ("g", "Graph"), ("s", "Search")):
+        go(page, key, title)
         if title != "Search":
             expect(page.locator("h1")).to_be_focused()
     page.wait_for_selector(READY)
