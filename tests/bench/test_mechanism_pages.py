@@ -12,7 +12,7 @@ from remanence.bench.__main__ import main
 from remanence.bench.mechanism_pages import INDEX, MARK, TABLE, Parameter, describe, pages, write
 from remanence.bench.metrics import latency
 from remanence.bench.results import Result
-from remanence.bench.runner import OVERALL, WITHIN_BUDGET
+from remanence.bench.runner import OVERALL
 from remanence.bench.witness_results import Witnessed
 from remanence.catalog import cards, entry_cards, index, publications, status
 from remanence.core.card import Card, Evidence
@@ -171,10 +171,17 @@ def test_the_keywords_are_those_that_python_sees() -> None:
 
 
 def measured(system: str, learnt: bool) -> Result:
-    figures = {OVERALL: dict.fromkeys(("recall@5", "recall@10", "ndcg@10", "mrr", WITHIN_BUDGET), 0.5)}
+    figures = {OVERALL: dict.fromkeys((*results.COMPARED, "mrr"), 0.5)}
     values: dict[str, object] = dict.fromkeys(Result.__dataclass_fields__)
     values |= {"system": system, "dataset": "talk", "title": "Talk", "metrics": figures, "tokens": 81.6}
-    values |= {"latency": latency([0.00125]), "learnt_on": learnt}
+    values |= {
+        "latency": latency([0.00125]),
+        "learnt_on": learnt,
+        "build_seconds": 1.5,
+        "fingerprint": "0123",
+        "notes": "",
+    }
+    values |= {"corpora": 1, "documents": 4, "questions": {OVERALL: 2}}
     values |= {"cross_validated": {"recall@10": 0.375} if learnt else {}}
     return Result(**values)  # type: ignore[arg-type]
 
@@ -191,9 +198,12 @@ def test_results_on_data_sets_are_shown(
 ) -> None:
     found = [measured("planted", learnt), replace(measured("other", False), title="Not this")]
     monkeypatch.setattr(results, "read_all", lambda folder: found)
-    page = pages(tmp_path)["planted.md"]
-    assert row in page
-    assert "Not this" not in page
+    made = pages(tmp_path)
+    assert row in made["planted.md"]
+    assert "Not this" not in made["planted.md"]
+    # The table over all holds both.
+    assert "| `planted` |" in made[TABLE]
+    assert "| `other` |" in made[TABLE]
 
 
 def test_pages_of_what_is_no_more_are_removed_and_others_stay(planted: Path, folder: Path, tmp_path: Path) -> None:
