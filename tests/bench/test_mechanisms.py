@@ -11,6 +11,7 @@ import pytest
 from remanence.bench import mechanisms, suite
 from remanence.bench.baselines import Dense
 from remanence.bench.datasets import Corpus, Dataset, Document
+from remanence.bench.engine import NOW
 from remanence.bench.mechanisms import MechanismRanker
 from remanence.bench.runner import BUDGET, WITHIN_BUDGET, Unit, recall_within, run
 from remanence.core.errors import InvalidInput
@@ -82,7 +83,7 @@ def test_all_stands_for_everything() -> None:
 def test_it_is_asked_after_it_was_built() -> None:
     with pytest.raises(RuntimeError, match="after build"):
         MechanismRanker("rag", HashEmbedder()).rank(small().questions[0], 3)
-    assert datetime(2026, 1, 1, tzinfo=UTC) == mechanisms.NOW
+    assert datetime(2026, 1, 1, tzinfo=UTC) == NOW
 
 
 def test_triples_that_come_with_the_data_make_a_system_of_their_own(tmp_path: Path) -> None:

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from remanence import catalog
-from remanence.bench.corpora import OWNER, text_of
+from remanence.bench.corpora import text_of
 from remanence.bench.datasets import Corpus, Dataset, DatasetMissing, Question
+from remanence.bench.engine import NOW, SCOPE
 from remanence.bench.openie_cache import CachedOpenIE
 from remanence.bench.runner import Unit
 from remanence.core.clock import SteppingClock
 from remanence.core.errors import NotFound
-from remanence.core.scope import Scope
 from remanence.kernels.analyzer import Analyzer
 from remanence.kernels.packing import estimate_tokens
 from remanence.substrates.embedding import Embedder
 from remanence.substrates.records.mechanism import Hit, Item, RecordMechanism
 from remanence.substrates.records.reference import MemoryStore
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-"""When things are written and asked that do not say when."""
 WIDE = 8
 """Documents that one unit may stand for; a wider one stands for those whose words it still has."""
 
@@ -76,7 +73,7 @@ class MechanismRanker:
         """Write a corpus into a new memory, in one go, and let the mechanism do what it does between conversations."""
         given = {
             "store": MemoryStore(clock=SteppingClock(NOW)),
-            "scope": Scope(user_id=OWNER),
+            "scope": SCOPE,
             "embedder": self._embedder,
             "analyzer": self._analyzer,
             **self._arguments,

@@ -107,6 +107,11 @@ class Engine:
         self._unembedded: dict[Scope, None] = {}
         self.breaker = Breaker(self.now)
 
+    @property
+    def place(self) -> str:
+        """Where the store lies, for people: its file, or the database without user and password."""
+        return str(getattr(self.store, "path", None) or getattr(self.store, "name", ":memory:"))
+
     def now(self) -> datetime:
         """The time, never before what this engine has written: a clock that was set back must not hide a deletion."""
         reading = parse_time(self._clock()).astimezone(UTC)

@@ -115,9 +115,7 @@ class Memory(TruthVerbs, WorkVerbs, HygieneVerbs, CareVerbs):
 
     def __repr__(self) -> str:
         ids = "".join(f", {name}={value!r}" for name, value in self._engine.defaults.items())
-        store = self._engine.store
-        place = getattr(store, "path", None) or getattr(store, "name", ":memory:")
-        return f"Memory({str(place)!r}{ids})"
+        return f"Memory({self._engine.place!r}{ids})"
 
     @property
     def store(self) -> RecordStore:

@@ -266,6 +266,6 @@ def stats(engine: Engine, scope: Scope) -> dict[str, Any]:
         "first_event_at": stamp(from_micros(int(events.min()))) if len(events) else None,
         "last_event_at": stamp(from_micros(int(events.max()))) if len(events) else None,
         "erasures": len(receipts),
-        "store": str(getattr(engine.store, "path", None) or getattr(engine.store, "name", ":memory:")),
+        "store": engine.place,
         "indexes": {"scopes": len(engine.indexes), "bytes": engine.indexes.nbytes},
     }

@@ -10,7 +10,6 @@ and ship as numbers (`recall_weights.json`); `docs/design/recall.md` says what e
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -30,7 +29,7 @@ from remanence.kernels.fusion import USUAL_ROWS, Profile, logistic, logit_of, re
 from remanence.substrates.embedding import Embedder, HashEmbedder
 from remanence.substrates.records import channels, conversation, snapshot
 from remanence.substrates.records.channels import Floats, Rows
-from remanence.substrates.records.deriving import Deriver
+from remanence.substrates.records.deriving import Deriver, turns
 from remanence.substrates.records.filters import compile_filter, mentions
 from remanence.substrates.records.mechanism import Hit, Item
 from remanence.substrates.records.model import DERIVED_KINDS, Draft, View
@@ -112,13 +111,7 @@ class Recall(Deriver):
     def write(self, items: Sequence[Item], *, now: datetime) -> list[str]:
         """Remember items as turns; a session becomes the run of the record's scope."""
         self._latest = max(self._latest, now)
-        scope = asdict(self.scope)
-        drafts = [
-            Draft(item.text, scope=None if item.session is None else Scope(**{**scope, "run_id": item.session}),
-                  event_at=item.at or now, speaker=item.speaker, role=item.role, meta=item.meta)
-            for item in items
-        ]  # fmt: skip
-        puts = [Put(draft) for draft in self.derive(drafts)]
+        puts = [Put(draft) for draft in self.derive(turns(items, self.scope, now))]
         return [written.id for written in self.store.batch(puts, scope=self.scope).results]
 
     def update(self, id: str, text: str, *, now: datetime) -> None:

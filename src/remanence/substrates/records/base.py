@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, ClassVar, TypeVar
 
@@ -27,7 +27,7 @@ from remanence.substrates.chat import ChatModel, Schema, Usage
 from remanence.substrates.embedding import Embedder, HashEmbedder
 from remanence.substrates.records import channels, snapshot
 from remanence.substrates.records.channels import Floats, Rows
-from remanence.substrates.records.deriving import Deriver
+from remanence.substrates.records.deriving import Deriver, turns
 from remanence.substrates.records.following import Current
 from remanence.substrates.records.mechanism import Hit, Item
 from remanence.substrates.records.model import Draft, Edge, Record, Source, Vector, View
@@ -168,19 +168,7 @@ class RecordMemory(Deriver, ABC):
     def remember(self, items: Sequence[Item], now: datetime) -> list[str]:
         """Keep items as turns, in one transaction and before any model is asked; their ids."""
         self._latest = max(self._latest, now)
-        scope = asdict(self.scope)
-        drafts = [
-            Draft(
-                item.text,
-                scope=None if item.session is None else Scope(**{**scope, "run_id": item.session}),
-                event_at=item.at or now,
-                speaker=item.speaker,
-                role=item.role,
-                meta=item.meta,
-            )
-            for item in items
-        ]
-        return self._put(drafts)
+        return self._put(turns(items, self.scope, now))
 
     def keep(self, drafts: Sequence[Draft], now: datetime) -> list[str]:
         """Write what was derived, in one transaction; ids in order. `event_at` None means `now`."""

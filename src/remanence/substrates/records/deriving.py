@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
+from datetime import datetime
 
 from remanence.core.errors import InvalidInput
+from remanence.core.scope import Scope
 from remanence.kernels.analyzer import Analyzer
 from remanence.kernels.quantize import quantize
 from remanence.substrates.embedding import Embedder
 from remanence.substrates.records import conversation
+from remanence.substrates.records.mechanism import Item
 from remanence.substrates.records.model import Draft, Vector
+
+
+def turns(items: Sequence[Item], scope: Scope, now: datetime) -> list[Draft]:
+    """Items as drafts of turns; a session becomes the run of the record's scope."""
+    ids = asdict(scope)
+    return [
+        Draft(
+            item.text,
+            scope=None if item.session is None else Scope(**{**ids, "run_id": item.session}),
+            event_at=item.at or now,
+            speaker=item.speaker,
+            role=item.role,
+            meta=item.meta,
+        )
+        for item in items
+    ]
 
 
 class Deriver:
