@@ -13,7 +13,7 @@ True
 
 from __future__ import annotations
 
-from remanence.conformance.mechanism_rules import GENERAL_RULES, SUBSTRATE_RULES, check, rules_of
+from remanence.conformance.mechanism_rules import GENERAL_RULES, check, rules_of
 from remanence.conformance.rules import Broken, Report, Rule, Verdict
 from remanence.conformance.stage import Stage, StoreFactory
 from remanence.conformance.store_rules import STORE_RULES, check_store
@@ -21,7 +21,6 @@ from remanence.conformance.store_rules import STORE_RULES, check_store
 __all__ = [
     "GENERAL_RULES",
     "STORE_RULES",
-    "SUBSTRATE_RULES",
     "Broken",
     "Report",
     "Rule",

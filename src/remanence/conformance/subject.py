@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from remanence import catalog
-from remanence.conformance.probes import PROBES, Probe
+from remanence.conformance.probes import Probe, probe_of
 from remanence.conformance.rules import CannotRun
 from remanence.conformance.stage import START
 from remanence.core.card import Card, Evidence
@@ -34,13 +34,9 @@ class Subject:
         card = getattr(cls, "card", None)
         if not isinstance(card, Card):
             raise InvalidInput(f"{cls.__qualname__} has no card; give it `card: ClassVar[Card] = CARD`")
-        if card.substrate not in PROBES:
-            raise InvalidInput(
-                f"there are no rules for substrate {card.substrate!r} yet, only for {', '.join(sorted(PROBES))}"
-            )
         self.cls = cls
         self.card = card
-        self.probe: Probe = PROBES[card.substrate]
+        self.probe: Probe = probe_of(card.substrate)
         self.witness = witness
         self._stores: list[RecordStore] = []
         self._folders: list[tempfile.TemporaryDirectory[str]] = []
