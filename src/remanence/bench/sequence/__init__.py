@@ -1,0 +1,1 @@
+"""Training and comparing sequence mechanisms: `python -m remanence.bench.sequence --help` (extra `torch`)."""
