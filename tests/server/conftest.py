@@ -18,6 +18,7 @@ from remanence.server.app import create_app
 from remanence.server.keys import Keys
 from remanence.server.service import Service
 from remanence.server.settings import Settings
+from tests.server.stores import STORES, address
 
 ALL = ("read", "write", "erase", "admin")
 
@@ -89,17 +90,17 @@ def clock() -> Now:
 
 
 @contextmanager
-def serving(folder: Path, clock: Now) -> Iterator[Serve]:
-    """Makes servers over one file; settings as arguments."""
+def serving(store: str, clock: Now) -> Iterator[Serve]:
+    """Makes servers over one store; settings as arguments."""
     made: list[Served] = []
     loop = asyncio.new_event_loop()
 
     def new(**values: Any) -> Served:
-        given = {"path": str(folder / "memory.db"), "embedder": "hash", "background": False, "rate": 0.0}
+        given = {"path": store, "embedder": "hash", "background": False, "rate": 0.0}
         settings = Settings(**{**given, **values})
         service = Service(settings, clock=clock)
         app = create_app(settings, service=service)
-        made.append(Served(settings, Keys(settings.keys_file, clock=clock), app, loop))
+        made.append(Served(settings, Keys(settings.keys_place, clock=clock), app, loop))
         return made[-1]
 
     yield new
@@ -110,8 +111,19 @@ def serving(folder: Path, clock: Now) -> Iterator[Serve]:
 
 
 @pytest.fixture
-def serve(tmp_path: Path, clock: Now) -> Iterator[Serve]:
-    with serving(tmp_path, clock) as new:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Where the servers' store is: in a file, unless a test is run over others, by `over_all_stores`."""
+    with address(getattr(request, "param", "sqlite"), tmp_path) as found:
+        yield found
+
+
+over_all_stores = pytest.mark.parametrize("store", STORES, indirect=True)
+"""Runs a test, or all of a file as its `pytestmark`, over each store."""
+
+
+@pytest.fixture
+def serve(store: str, clock: Now) -> Iterator[Serve]:
+    with serving(store, clock) as new:
         yield new
 
 

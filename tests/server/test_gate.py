@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -84,10 +85,10 @@ def test_open_means_open_for_this_machine_alone(serve: Serve) -> None:
 
 def test_broken_keys_let_nobody_in(served: Served, ana: str) -> None:
     served.keys.close()
-    served.settings.keys_file.write_bytes(b"rubbish" * 1000)
+    Path(served.settings.keys_place).write_bytes(b"rubbish" * 1000)
     answer = served.get("/api/v1/whoami", ana)
     assert answer.status_code == 503
-    assert str(served.settings.keys_file) not in answer.text
+    assert served.settings.keys_place not in answer.text
 
 
 def test_the_shape_of_errors(served: Served, ana: str) -> None:

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.server.conftest import ALL, Served, remember
+from tests.server.conftest import ALL, Served, over_all_stores, remember
+
+pytestmark = over_all_stores
 
 V = "/api/v1"
 LOOKALIKES = [

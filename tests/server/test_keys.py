@@ -7,6 +7,8 @@ import os
 import sqlite3
 import stat
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,23 +16,48 @@ import pytest
 
 from remanence.core.errors import InvalidInput, NotFound, StoreBusy, StoreCorrupt, StoreError, StoreVersionError
 from remanence.server.keys import Keys
+from remanence.server.settings import Settings
 from tests.server.conftest import Now
+from tests.server.stores import STORES, address
+
+Open = Callable[..., Keys]
+
+
+@pytest.fixture(params=STORES)
+def another(request: pytest.FixtureRequest, tmp_path: Path, clock: Now) -> Iterator[Open]:
+    """Opens the same keys as another process would, in a file and in a database."""
+    opened: list[Keys] = []
+    with address(request.param, tmp_path) as store:
+
+        def new(timeout: float = 5.0) -> Keys:
+            opened.append(Keys(Settings(path=store).keys_place, clock=clock, timeout=timeout))
+            return opened[-1]
+
+        yield new
+        for keys in opened:
+            keys.close()
 
 
 @pytest.fixture
-def keys(tmp_path: Path, clock: Now) -> Keys:
-    return Keys(tmp_path / "m.db.keys", clock=clock, timeout=5.0)
+def keys(another: Open) -> Keys:
+    return another()
 
 
-def test_the_secret_is_in_no_file(keys: Keys, tmp_path: Path) -> None:
-    _, token = keys.create("desk", {"user_id": "ana"})
+@pytest.fixture
+def in_a_file(tmp_path: Path, clock: Now) -> Iterator[Keys]:
+    with closing(Keys(tmp_path / "m.db.keys", clock=clock, timeout=5.0)) as keys:
+        yield keys
+
+
+def test_the_secret_is_in_no_file(in_a_file: Keys, tmp_path: Path) -> None:
+    _, token = in_a_file.create("desk", {"user_id": "ana"})
     secret = token.rpartition("_")[2]
     assert len(secret) == 64
     for path in tmp_path.iterdir():
         data = path.read_bytes()
         assert secret.encode() not in data
         assert bytes.fromhex(secret) not in data
-    assert stat.S_IMODE(os.stat(keys.path).st_mode) == 0o600
+    assert stat.S_IMODE(os.stat(in_a_file.place).st_mode) == 0o600
 
 
 def test_a_key_is_found_by_its_token_alone(keys: Keys) -> None:
@@ -77,9 +104,9 @@ def test_expiry(keys: Keys, clock: Now) -> None:
         keys.create("desk", None, expires="2020-01-01")
 
 
-def test_revocation_reaches_other_processes_objects(keys: Keys, clock: Now) -> None:
+def test_revocation_reaches_other_processes_objects(keys: Keys, another: Open) -> None:
     made, token = keys.create("desk", None)
-    running = Keys(keys.path, clock=clock)
+    running = another()
     assert running.verify(token) is not None
     ended = keys.revoke(made.id)
     assert ended.revoked is not None
@@ -91,19 +118,19 @@ def test_revocation_reaches_other_processes_objects(keys: Keys, clock: Now) -> N
     assert keys.exist(), "what was revoked still says that callers need keys"
 
 
-def test_a_revocation_waits_for_the_writes_before_it_and_stops_those_after(keys: Keys, clock: Now) -> None:
+def test_a_revocation_waits_for_the_writes_before_it_and_stops_those_after(keys: Keys, another: Open) -> None:
     made, _ = keys.create("desk", None)
     inside, finish, order = threading.Event(), threading.Event(), []
 
     def write() -> None:
-        with Keys(keys.path, clock=clock).holding(made.id) as valid:
+        with another().holding(made.id) as valid:
             assert valid
             inside.set()
             finish.wait(10)
             order.append("written")
 
     def revoke() -> None:
-        Keys(keys.path, clock=clock).revoke(made.id)
+        another().revoke(made.id)
         order.append("revoked")
 
     writer, revoker = threading.Thread(target=write), threading.Thread(target=revoke)
@@ -120,20 +147,62 @@ def test_a_revocation_waits_for_the_writes_before_it_and_stops_those_after(keys:
         assert not valid
 
 
-def test_a_revocation_does_not_wait_for_ever(keys: Keys, clock: Now) -> None:
+def test_a_revocation_does_not_wait_for_ever(keys: Keys, another: Open) -> None:
     made, _ = keys.create("desk", None)
     with keys.holding(made.id), pytest.raises(StoreBusy):
-        Keys(keys.path, clock=clock, timeout=0.1).revoke(made.id)
+        another(0.1).revoke(made.id)
+    another(0.1).revoke(made.id)
 
 
-def test_a_write_ahead_log_would_let_a_write_outlive_its_key(keys: Keys, clock: Now) -> None:
-    """The wrong variant: with SQLite's other journal, a revocation does not wait for readers."""
+def test_while_a_revocation_waits_no_write_begins(keys: Keys, another: Open) -> None:
+    """Writes that follow each other without a gap would put a revocation off for ever."""
     made, _ = keys.create("desk", None)
-    raw = sqlite3.connect(keys.path)
+    inside, finish, order = threading.Event(), threading.Event(), []
+
+    def first() -> None:
+        with another().holding(made.id):
+            inside.set()
+            finish.wait(10)
+        order.append("first is over")
+
+    def revoke() -> None:
+        another().revoke(made.id)
+        order.append("revoked")
+
+    def second() -> None:
+        with another().holding(made.id) as valid:
+            order.append(f"second is let in: {valid}")
+
+    threads = [threading.Thread(target=act) for act in (first, revoke, second)]
+    for thread in threads:
+        thread.start()
+        inside.wait(10)
+        thread.join(0.2)
+    assert [thread.is_alive() for thread in threads] == [True, True, True]
+    finish.set()
+    for thread in threads:
+        thread.join(10)
+    assert order[1:] == ["revoked", "second is let in: False"] or order == [
+        "revoked", "first is over", "second is let in: False",
+    ]  # fmt: skip
+
+
+def test_different_keys_do_not_wait_for_each_other_in_a_database(tmp_path: Path) -> None:
+    with address("postgres", tmp_path) as store, closing(Keys(store)) as keys, closing(Keys(store)) as other:
+        one, two = keys.create("one", None)[0], keys.create("two", None)[0]
+        with keys.holding(one.id) as valid:
+            other.revoke(two.id)
+            assert valid
+
+
+def test_a_write_ahead_log_would_let_a_write_outlive_its_key(in_a_file: Keys, clock: Now) -> None:
+    """The wrong variant: with SQLite's other journal, a revocation does not wait for readers."""
+    made, _ = in_a_file.create("desk", None)
+    raw = sqlite3.connect(in_a_file.place)
     raw.execute("PRAGMA journal_mode = WAL").fetchall()
     raw.close()
-    with Keys(keys.path, clock=clock).holding(made.id) as valid:
-        Keys(keys.path, clock=clock, timeout=0.5).revoke(made.id)
+    with Keys(in_a_file.place, clock=clock).holding(made.id) as valid:
+        Keys(in_a_file.place, clock=clock, timeout=0.5).revoke(made.id)
         assert valid
 
 
@@ -156,23 +225,23 @@ def test_what_no_key_can_be(keys: Keys, name: str, scope: dict[str, str] | None,
     assert keys.list() == []
 
 
-def test_without_a_file_nobody_is_let_in(keys: Keys) -> None:
+def test_without_any_nobody_is_let_in(keys: Keys) -> None:
     assert keys.verify("rmk_" + "0" * 16 + "_" + "0" * 64) is None
     assert keys.usable() == 0
     with pytest.raises(NotFound):
         keys.revoke("0" * 16)
-    assert not keys.exist(), "looking makes no file"
+    assert not keys.exist(), "looking makes none"
 
 
-def test_a_file_that_is_gone_or_replaced_lets_nobody_in(keys: Keys, tmp_path: Path, clock: Now) -> None:
-    made, token = keys.create("desk", None)
-    assert keys.verify(token) is not None
-    os.rename(keys.path, tmp_path / "away")
-    assert keys.verify(token) is None
-    with pytest.raises(StoreError), keys.holding(made.id):
+def test_a_file_that_is_gone_or_replaced_lets_nobody_in(in_a_file: Keys, tmp_path: Path, clock: Now) -> None:
+    made, token = in_a_file.create("desk", None)
+    assert in_a_file.verify(token) is not None
+    os.rename(in_a_file.place, tmp_path / "away")
+    assert in_a_file.verify(token) is None
+    with pytest.raises(StoreError), in_a_file.holding(made.id):
         pass
-    Keys(keys.path, clock=clock).create("other", None)
-    assert keys.verify(token) is None
+    Keys(in_a_file.place, clock=clock).create("other", None)
+    assert in_a_file.verify(token) is None
 
 
 @pytest.mark.parametrize("content", [b"", b"not a database, but long enough to look at" * 50])
@@ -193,10 +262,10 @@ def test_another_database_is_not_taken_for_keys(tmp_path: Path) -> None:
             call()
 
 
-def test_a_newer_file_is_refused(keys: Keys, clock: Now) -> None:
-    keys.create("desk", None)
-    raw = sqlite3.connect(keys.path)
+def test_a_newer_file_is_refused(in_a_file: Keys, clock: Now) -> None:
+    in_a_file.create("desk", None)
+    raw = sqlite3.connect(in_a_file.place)
     raw.execute("PRAGMA user_version = 9")
     raw.close()
     with pytest.raises(StoreVersionError):
-        Keys(keys.path, clock=clock).list()
+        Keys(in_a_file.place, clock=clock).list()

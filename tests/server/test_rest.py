@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import sqlite3
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from remanence.runtime.memory import Memory
-from remanence.server.idempotency import Answer, InProgress, Requests, Ticket
 from tests.server.conftest import ALL, Now, Serve, Served, remember
 
 V = "/api/v1"
@@ -132,82 +128,6 @@ def test_metadata_keeps_its_values(served: Served, ana: str) -> None:
     assert answer.status_code == 400
 
 
-# Repeated requests
-
-
-def once(served: Served, token: str, key: str, **body: Any) -> Any:
-    return served.ask("POST", f"{V}/memories", token, json=body, headers={"Idempotency-Key": key})
-
-
-def test_a_repeated_request_is_done_once(served: Served, ana: str, tmp_path: Path) -> None:
-    first, again = (once(served, ana, "k1", messages="the azalea is blue") for _ in range(2))
-    assert (first.status_code, first.content) == (again.status_code, again.content) == (201, first.content)
-    assert served.get(f"{V}/memories", ana).json()["count"] == 1
-    assert once(served, ana, "k1", messages="another").status_code == 409
-    assert once(served, ana, "k2", messages="the azalea is blue").json() != first.json()
-    data = b"".join(path.read_bytes() for path in tmp_path.glob("memory.db.requests*"))
-    assert len(data) > 100
-    for trace in (b"azalea", b"k1", first.json()["results"][0]["id"].encode()):
-        assert trace not in data, "the file of requests holds no words that an erasure would have to find"
-
-
-def test_keys_of_requests_belong_to_the_caller_and_the_route(served: Served, ana: str) -> None:
-    bob = served.key({"user_id": "bob"}, *ALL)
-    mine, his = once(served, ana, "k", messages="same").json(), once(served, bob, "k", messages="same").json()
-    assert mine["results"][0]["id"] != his["results"][0]["id"]
-    headers = {"Idempotency-Key": "k"}
-    id = mine["results"][0]["id"]
-    for _ in range(2):
-        assert served.ask("DELETE", f"{V}/memories/{id}", ana, headers=headers).status_code == 200
-    assert served.ask("DELETE", f"{V}/memories/{id}", ana).status_code == 404
-    for bad in ("", "x" * 256):
-        assert once(served, ana, bad, messages="x").status_code == 400
-
-
-def test_a_request_that_failed_may_be_sent_again(served: Served, ana: str) -> None:
-    assert once(served, ana, "k", messages="x", timestamp="never").status_code == 400
-    assert once(served, ana, "k", messages="x").status_code == 201
-
-
-def test_two_at_the_same_time(served: Served, ana: str) -> None:
-    async def both() -> list[Any]:
-        sends = [
-            served.asking("POST", f"{V}/memories", ana, json={"messages": "x"}, headers={"Idempotency-Key": "k"})
-            for _ in range(6)
-        ]
-        return await asyncio.gather(*sends)
-
-    remember(served, ana, "first")
-    answers = served.loop.run_until_complete(both())
-    done = [answer for answer in answers if answer.status_code == 201]
-    assert {answer.status_code for answer in answers} <= {201, 409}
-    assert len({answer.content for answer in done}) == 1
-    assert served.get(f"{V}/memories", ana).json()["count"] == 2
-
-
-def test_the_life_of_a_ticket(tmp_path: Path, clock: Now) -> None:
-    path = tmp_path / "requests"
-    requests = Requests(path, clock=clock, patience=timedelta(minutes=5))
-    other = Requests(path, clock=clock, patience=timedelta(minutes=5))
-    ticket = requests.begin("ana", "POST /x", "k", [b"body"])
-    assert isinstance(ticket, Ticket)
-    with pytest.raises(InProgress):
-        other.begin("ana", "POST /x", "k", [b"body"])
-    clock.current += timedelta(minutes=6)
-    taken = other.begin("ana", "POST /x", "k", [b"body"])
-    assert isinstance(taken, Ticket), "whoever held it has died"
-    other.finish(taken, Answer(201, b"\x00answer"))
-    requests.finish(ticket, Answer(201, b"of the dead"))
-    assert requests.begin("ana", "POST /x", "k", [b"body"]) == Answer(201, b"\x00answer")
-    clock.current += timedelta(days=2)
-    assert isinstance(requests.begin("ana", "POST /x", "k", [b"other"]), Ticket)
-    raw = sqlite3.connect(path)
-    assert raw.execute("SELECT count(*) FROM requests").fetchone() == (1,)
-    raw.close()
-    requests.close()
-    other.close()
-
-
 # Files
 
 
@@ -271,7 +191,8 @@ def test_a_caller_who_hangs_up_mid_body(served: Served, ana: str) -> None:
 
 def test_erase_and_prove_it(served: Served, ana: str, root: str, tmp_path: Path) -> None:
     id = remember(served, ana, "I was born on the zeppelin")
-    once(served, ana, "k", messages="a zeppelin again")
+    again = {"json": {"messages": "a zeppelin again"}, "headers": {"Idempotency-Key": "k"}}
+    assert served.ask("POST", f"{V}/memories", ana, **again).status_code == 201
     receipt = served.post(f"{V}/erase", ana, ids=[id], reason="asked").json()
     assert receipt["ids"] == [id]
     proof = served.post(f"{V}/receipts/{receipt['id']}/verify", ana).json()
@@ -363,3 +284,49 @@ def test_health_of_a_store_that_cannot_be_read(serve: Serve, tmp_path: Path) -> 
     answer = serve(path=str(tmp_path / "broken.db")).get(f"{V}/health")
     assert answer.status_code == 503
     assert str(tmp_path) not in answer.text
+
+
+def pages(served: Served, token: str, path: str, **params: Any) -> list[list[dict[str, Any]]]:
+    """A list, page by page, by its cursor."""
+    found, cursor = [], None
+    while True:
+        page = served.get(f"{V}/{path}", token, **params, **({} if cursor is None else {"cursor": cursor})).json()
+        found.append(page["results"])
+        cursor = page["next"]
+        if cursor is None:
+            return found
+
+
+def test_lists_that_grow_come_in_pages(served: Served, ana: str, clock: Now) -> None:
+    ids = [remember(served, ana, f"note {n}") for n in range(7)]
+    changes = pages(served, ana, "changes", limit=3)
+    assert [len(page) for page in changes] == [3, 3, 1]
+    assert [change["events"][0]["id"] for page in changes for change in page] == ids[::-1]
+    for id in ids[:3]:
+        served.post(f"{V}/erase", ana, ids=[id])
+    receipts = pages(served, ana, "receipts", limit=2)
+    assert [receipt["ids"] for page in receipts for receipt in page] == [[id] for id in ids[:3]]
+    jobs = [job["id"] for page in pages(served, ana, "jobs", limit=2) for job in page]
+    assert len(jobs) > 2
+    assert jobs == sorted(set(jobs))
+    assert jobs == [job["id"] for job in served.get(f"{V}/jobs", ana).json()["results"]]
+
+
+@pytest.mark.parametrize("path", ["changes", "receipts"])
+def test_a_cursor_that_is_none(served: Served, ana: str, path: str) -> None:
+    answer = served.get(f"{V}/{path}", ana, cursor="nonsense")
+    assert (answer.status_code, answer.json()["error"]["type"]) == (404, "not_found")
+    most = served.get(f"{V}/{path}", ana, limit=10**6)
+    assert most.status_code == 400
+
+
+def test_a_message_keeps_what_it_says_of_itself(served: Served, ana: str) -> None:
+    message = {"role": "user", "content": "tea, please", "metadata": {"topic": "tea"}, "session_id": "spring"}
+    assert served.post(f"{V}/memories", ana, messages=[message], metadata={"app": "x"}).status_code == 201
+    (item,) = served.get(f"{V}/memories", ana).json()["results"]
+    assert (item["metadata"], item["run_id"]) == ({"topic": "tea", "app": "x"}, "spring")
+    other = served.post(f"{V}/memories", ana, messages=[{"role": "user", "content": "x", "user_id": "bob"}])
+    assert other.status_code == 403
+    torn = served.post(f"{V}/memories", ana, messages=[{**message, "run_id": "autumn"}], session_id="winter")
+    assert torn.status_code == 400
+    assert len(served.get(f"{V}/memories", ana).json()["results"]) == 1

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from starlette.routing import Route
 
-from tests.server.conftest import ALL, Now, Served, serving
+from tests.server.conftest import ALL, Now, Served, over_all_stores, serving
+from tests.server.stores import STORES, address
 from tests.server.table import ANA, PUBLIC, ROWS, SECRET, Row, World, send, world
 
 GUARDED = [row for row in ROWS if row.right is not None]
@@ -31,10 +32,10 @@ class Fixed:
     world: World
 
 
-@pytest.fixture(scope="module")
-def fixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fixed]:
+@pytest.fixture(scope="module", params=STORES)
+def fixed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fixed]:
     clock = Now()
-    with serving(tmp_path_factory.mktemp("fixed"), clock) as serve:
+    with address(request.param, tmp_path_factory.mktemp("fixed")) as store, serving(store, clock) as serve:
         served = serve()
         root = served.key(None, *ALL, name="root")
         yield Fixed(served, clock, root, world(served, root))
@@ -78,6 +79,7 @@ def test_a_route_that_the_table_lacks_is_noticed(served: Served, ana: str) -> No
     assert served.get("/backdoor").status_code == 401, "even a route that forgot its guard stands behind the gate"
 
 
+@over_all_stores
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_it_answers(served: Served, there: World, root: str, ana: str, row: Row) -> None:
     token = root if row.everywhere else ana
@@ -152,6 +154,7 @@ def state(served: Served, token: str) -> Any:
     return kept, changes
 
 
+@over_all_stores
 def test_nobody_can_tell_what_is_not_there_from_what_is_others(served: Served, there: World) -> None:
     mallory = served.key({"user_id": "mallory"}, *ALL)
     for form in ("/api/v1/memories/{}", "/memories/{}", "/v1/memories/{}/history/", "/api/v1/receipts/{}"):

@@ -36,7 +36,7 @@ def operations(served: Served) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def open_server(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    with serving(tmp_path_factory.mktemp("schema"), Now()) as serve:
+    with serving(str(tmp_path_factory.mktemp("schema") / "memory.db"), Now()) as serve:
         yield serve()
 
 

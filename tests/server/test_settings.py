@@ -49,16 +49,21 @@ def test_what_is_refused(values: dict[str, Any]) -> None:
 
 def test_where_things_lie(tmp_path: Path) -> None:
     settings = Settings(path=str(tmp_path / "a.db"))
-    assert settings.keys_file == tmp_path / "a.db.keys"
-    assert settings.requests_file == tmp_path / "a.db.requests"
-    assert Settings(path=str(tmp_path / "b.db")).keys_file != settings.keys_file, "one store's keys open no other"
+    assert settings.keys_place == str(tmp_path / "a.db.keys")
+    assert settings.requests_place == str(tmp_path / "a.db.requests")
+    assert Settings(path=str(tmp_path / "b.db")).keys_place != settings.keys_place, "one store's keys open no other"
     assert Settings(path=str(tmp_path)).store_file == tmp_path / "remanence.db"
-    assert Settings(path=str(tmp_path / "a.db"), keys=str(tmp_path / "k")).keys_file == tmp_path / "k"
+    assert Settings(path=str(tmp_path / "a.db"), keys=str(tmp_path / "k")).keys_place == str(tmp_path / "k")
     database = Settings(path="postgresql://me:secret@db.example/memory?sslmode=require")
     assert database.location() == "postgresql://db.example/memory"
     assert database.store_file is None
+    assert database.keys_place == database.requests_place == database.path, "hosts share what they have to"
+    apart = database.replaced(keys="postgres://db.example/keys")
+    assert (apart.keys_place, apart.requests_place) == ("postgres://db.example/keys", database.path)
+    assert database.replaced(keys=str(tmp_path / "k")).keys_place == str(tmp_path / "k")
+    assert Settings(path=":memory:").requests_place is None
     with pytest.raises(InvalidInput):
-        Settings(path=":memory:").keys_file  # noqa: B018
+        Settings(path=":memory:").keys_place  # noqa: B018
 
 
 def test_public_addresses_need_a_usable_key(tmp_path: Path) -> None:

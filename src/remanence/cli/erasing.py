@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from remanence.cli import output
-from remanence.cli.options import Settings, common, ids, yes
+from remanence.cli.options import Settings, common, ids, limit, yes
 
 if TYPE_CHECKING:
     from remanence.runtime.memory import Memory
@@ -74,13 +74,15 @@ def verify_erasure(settings: Settings, /, receipt_id: str | None, phrases: tuple
 
 
 @click.command()
+@limit("How many at most; 100 if left out.")
+@click.option("--after", metavar="RECEIPT", help="Only those after this receipt.")
 @ids
 @common()
 @click.pass_obj
-def receipts(settings: Settings, /, only_ids: bool) -> None:
+def receipts(settings: Settings, /, limit: int | None, after: str | None, only_ids: bool) -> None:
     """List the receipts of erasures, oldest first."""
     with settings.memory() as memory:
-        found = memory.receipts()
+        found = memory.receipts(limit=limit, after=after)
     if settings.json:
         output.document(found)
     elif only_ids:
@@ -106,9 +108,8 @@ def receipts(settings: Settings, /, only_ids: bool) -> None:
 
 
 def _receipt(memory: Memory, receipt_id: str) -> Mapping[str, Any]:
-    for receipt in memory.receipts():
-        if receipt["id"] == receipt_id:
-            return receipt
+    for receipt in memory.receipts(receipt_id=receipt_id):
+        return receipt
     raise output.Failure(f"there is no receipt {receipt_id} in this scope; `remanence receipts` lists them")
 
 
@@ -120,8 +121,12 @@ def _show(report: Mapping[str, Any]) -> None:
     if not report.get("residue_cleared", True):
         output.line(
             "erased bytes may lie in the file still: other processes were reading it; the next erasure wipes them"
+            if "files" in report
+            else "dead rows may lie in the tables' files still: PostgresStore.clear_residue writes them anew"
         )
-    searched = f"{sum(report['files'].values()):,} bytes of {output.count_of(len(report['files']), 'file')}"
+    kind = "file" if "files" in report else "table"
+    sizes = report[f"{kind}s"]
+    searched = f"{sum(sizes.values()):,} bytes of {output.count_of(len(sizes), kind)}"
     looked = f"{output.count_of(report['ids'], 'id')} and {output.count_of(report['phrases'], 'phrase')}"
     verdict = "clean" if report["clean"] else "NOT CLEAN"
     output.line(f"{verdict}: looked for {looked} in {searched}")

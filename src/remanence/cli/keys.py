@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ def keys() -> None:
     """Make, list and end the keys of a server.
 
     A key is bound to whose memory it reaches (--user, --agent, --run, --app) and to what it may do there. Keys lie in
-    a file of their own beside the store; of their secrets only hashes.
+    a file of their own beside the store, or in the database that is the store; of their secrets only hashes.
     """
 
 
@@ -39,11 +40,11 @@ def keys() -> None:
 )
 @click.option("--days", type=click.FloatRange(min=0, min_open=True), metavar="N", help="End it by itself after N days.")
 @click.option("--everything", is_flag=True, help="Bind it to nobody: it reaches every memory in the store.")
-@click.option("--keys", "file", metavar="FILE", help="The file of keys, if it is not beside the store.")
+@click.option("--keys", "place", metavar="PLACE", help="Where keys lie, if not beside the store: a file or database.")
 @common("path", "user_id", "agent_id", "run_id", "app_id", "json")
 @click.pass_obj
 def create(
-    settings: Settings, /, name: str, rights: tuple[str, ...], days: float | None, everything: bool, file: str | None
+    settings: Settings, /, name: str, rights: tuple[str, ...], days: float | None, everything: bool, place: str | None
 ) -> None:
     """Make a key and print it. It is shown this once and kept nowhere."""
     scope = {
@@ -51,7 +52,8 @@ def create(
     }
     if everything is bool(scope):
         raise Refusal("whose memory may it reach? Pass --user, --agent, --run or --app, or --everything")
-    made, token = _keys(settings, file).create(name, scope or None, rights or ("read", "write"), expires=_end(days))
+    with _keys(settings, place) as keys:
+        made, token = keys.create(name, scope or None, rights or ("read", "write"), expires=_end(days))
     if settings.json:
         output.document({**_row(made), "key": token})
         return
@@ -60,12 +62,13 @@ def create(
 
 
 @keys.command("list")
-@click.option("--keys", "file", metavar="FILE", help="The file of keys, if it is not beside the store.")
+@click.option("--keys", "place", metavar="PLACE", help="Where keys lie, if not beside the store: a file or database.")
 @common("path", "json")
 @click.pass_obj
-def list_(settings: Settings, /, file: str | None) -> None:
+def list_(settings: Settings, /, place: str | None) -> None:
     """List keys, also those that have ended."""
-    found = _keys(settings, file).list()
+    with _keys(settings, place) as keys:
+        found = keys.list()
     if settings.json:
         output.document([_row(key) for key in found])
         return
@@ -90,28 +93,29 @@ def list_(settings: Settings, /, file: str | None) -> None:
 
 @keys.command()
 @click.argument("key_id")
-@click.option("--keys", "file", metavar="FILE", help="The file of keys, if it is not beside the store.")
+@click.option("--keys", "place", metavar="PLACE", help="Where keys lie, if not beside the store: a file or database.")
 @common("path", "json")
 @click.pass_obj
-def revoke(settings: Settings, /, key_id: str, file: str | None) -> None:
+def revoke(settings: Settings, /, key_id: str, place: str | None) -> None:
     """End a key, in running servers too.
 
     When this returns, nothing is being written with the key, and nothing will be.
     """
     # Whoever has the key alone may end it: its second part is the id.
     id = key_id.split("_")[1] if key_id.startswith("rmk_") and key_id.count("_") == 2 else key_id
-    ended = _keys(settings, file).revoke(id)
+    with _keys(settings, place) as keys:
+        ended = keys.revoke(id)
     if settings.json:
         output.document(_row(ended))
     else:
         output.line(f"revoked {ended.id} {ended.name}")
 
 
-def _keys(settings: Settings, file: str | None) -> Keys:
+def _keys(settings: Settings, place: str | None) -> closing[Keys]:
     from remanence.server.keys import Keys
     from remanence.server.settings import Settings as Server
 
-    return Keys(Server(path=settings.path, keys=file).keys_file)
+    return closing(Keys(Server(path=settings.path, keys=place).keys_place))
 
 
 def _now() -> datetime:

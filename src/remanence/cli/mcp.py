@@ -41,7 +41,9 @@ IDS = {
     help="The official profile's JSON lines. Default: memory.jsonl in $REMANENCE_DIR or here.",
 )
 @click.option("--max-tokens", type=int, metavar="N", help="Tokens of an answer, unless a call says how many.")
-@click.option("--keys", "keys_file", metavar="FILE", help="The file of keys; beside the store if left out.")
+@click.option(
+    "--keys", "keys_file", metavar="PLACE", help="Where keys lie, if not beside the store: a file or database."
+)
 @click.pass_obj
 def mcp(
     settings: Settings,

@@ -19,7 +19,9 @@ __all__ = ["serve"]
     default=None,
     help="Whether callers need a key; if left out, all but those on this machine while there are no keys.",
 )
-@click.option("--keys", "keys_file", metavar="FILE", help="The file of keys, if it is not beside the store.")
+@click.option(
+    "--keys", "keys_file", metavar="PLACE", help="Where keys lie, if not beside the store: a file or database."
+)
 @click.option("--rate", default=500.0, show_default=True, metavar="N", help="Requests per second and key; 0: no limit.")
 @click.option("--burst", default=1000, show_default=True, metavar="N", help="Requests that may come at once.")
 @click.option("--max-body", default=4 * 1024**2, show_default=True, metavar="BYTES", help="Of a request.")

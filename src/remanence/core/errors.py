@@ -13,6 +13,7 @@
     │   ├── StoreFull                       the disk is full; nothing of the failed batch was kept
     │   ├── StoreCorrupt                    the file is damaged or is no Remanence store
     │   ├── StoreVersionError               the file was written by a newer Remanence
+    │   ├── StoreUncertain                  the connection was lost during a commit: kept whole or not at all
     │   └── StoreClosed                     used after close()
     ├── EmbeddingError                      an embedder failed or returned something unusable
     │   └── EmbeddingSpaceMismatch          the store holds vectors of another model or dimension
@@ -22,6 +23,7 @@
     │   ├── LLMMalformed                    the answer is unusable, also after it was asked to repair it
     │   └── BudgetExceeded                  the day's budget of calls or tokens is spent
     ├── ImportFormatError                   a file to import is not what it claims to be
+    ├── SpreadError                         work that was given to other processes could not be done there
     ├── CatalogError                        a file of the package says of itself what cannot be read or is not so
     └── MissingExtra (also ImportError)     an optional dependency is not installed
 
@@ -69,7 +71,7 @@ class Conflict(RemanenceError):
 
 
 class StoreError(RemanenceError):
-    """The place where memories are kept could not do what was asked; the batch left no trace."""
+    """The place where memories are kept could not do it; the batch left no trace, unless this is `StoreUncertain`."""
 
 
 class StoreBusy(StoreError):
@@ -90,6 +92,10 @@ class StoreCorrupt(StoreError):
 
 class StoreVersionError(StoreError):
     """The file was written by a newer Remanence; it was not touched."""
+
+
+class StoreUncertain(StoreError):
+    """The connection was lost while a batch was committed: it was kept whole or not at all; nobody can say which."""
 
 
 class StoreClosed(StoreError):
@@ -132,6 +138,10 @@ class BudgetExceeded(LLMError):
 
 class ImportFormatError(RemanenceError):
     """A file to import is not what it claims to be; nothing of it was stored."""
+
+
+class SpreadError(RemanenceError):
+    """Work that was given to other processes or machines could not be done there; what was done before stays done."""
 
 
 class CatalogError(RemanenceError):

@@ -108,16 +108,24 @@ _TABLE: Final[tuple[tuple[type[errors.RemanenceError], int, str, str | None], ..
     ),
     (errors.StoreVersionError, 503, "store_version", "the store was written by a newer version"),
     (errors.StoreClosed, 503, "store_closed", "the server is ending"),
+    (
+        errors.StoreUncertain,
+        503,
+        "store_uncertain",
+        "the connection to the store was lost at the last moment: all of it was stored, or nothing; look before "
+        "sending it again",
+    ),
     (errors.StoreError, 503, "store_error", "the store could not do it; nothing was stored"),
     (errors.EmbeddingSpaceMismatch, 409, "embedding_space_mismatch", ""),
     (errors.EmbeddingError, 503, "embedding_error", "the embedder failed"),
     (errors.BudgetExceeded, 429, "budget_exceeded", ""),
     (errors.LLMUnavailable, 503, "llm_unavailable", "the language model cannot be reached"),
     (errors.LLMError, 502, "llm_error", "the language model did not serve"),
+    (errors.SpreadError, 503, "spread_error", "the workers that were to do it did not; what was done stays done"),
     (errors.MissingExtra, 501, "missing_extra", ""),
     (errors.RemanenceError, 500, "internal", None),
 )
-_RETRY: Final = {"store_busy": 1.0, "llm_unavailable": 5.0}
+_RETRY: Final = {"store_busy": 1.0, "store_error": 5.0, "llm_unavailable": 5.0}
 _PARAM: Final = re.compile(r"^([a-z_]{2,24})=")
 
 

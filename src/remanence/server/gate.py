@@ -90,7 +90,7 @@ class Gate:
         state = scope.setdefault("state", {})
         state["request_id"] = answer.request_id
         try:
-            state["principal"] = self._admit(scope)
+            state["principal"] = await self._admit(scope)
             body = _Body(scope, receive, self._service)
             await self._app(scope, body, answer)
         except RemanenceError as error:
@@ -102,12 +102,12 @@ class Gate:
             LOG.error("request %s failed: %s", answer.request_id, type(error).__name__, exc_info=error)
             await answer.fail(RemanenceError())
 
-    def _admit(self, scope: Scope) -> Principal | None:
-        """Who asks; None where anybody may. Raises `Unauthenticated`, `TooMany`, and what the file of keys raises."""
+    async def _admit(self, scope: Scope) -> Principal | None:
+        """Who asks; None where anybody may. Raises `Unauthenticated`, `TooMany`, and what looking at keys raises."""
         service = self._service
         if service.is_public(scope["method"], scope["path"]):
             return None
-        principal = self._principal(scope)
+        principal = await service.at_the_door(lambda: self._principal(scope))
         wait = service.buckets.take(principal.key_id or "")
         if wait > 0:
             service.metrics.refused("rate")

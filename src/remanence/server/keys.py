@@ -1,11 +1,10 @@
-"""Keys: who may do what in whose memory. They lie in an SQLite file of their own beside the store.
+"""Keys: who may do what in whose memory. They lie in a file beside the store, or in the database that is the store.
 
-A key is `rmk_<id>_<secret>` with a secret of 256 random bits, shown once. The file holds the SHA-256 of it: a slow hash
-defends passwords that can be guessed, and nobody guesses 256 bits.
+A key is `rmk_<id>_<secret>` with a secret of 256 random bits, shown once. What is kept is the SHA-256 of it: a slow
+hash defends passwords that can be guessed, and nobody guesses 256 bits.
 
-Whoever writes holds a read transaction on this file meanwhile (`holding`), and a revocation is a write to it. The file
-has a rollback journal, in which a writer waits for the readers before it and lets none in: when `revoke` returns, every
-write that had begun under the key is over, and none begins after it, in whichever process.
+Whoever writes holds the key meanwhile (`holding`), and its revocation waits for all who do and lets none in: when
+`revoke` returns, every write that had begun under the key is over, and none begins after it, in whichever process.
 """
 
 from __future__ import annotations
@@ -13,23 +12,22 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import os
 import re
-import sqlite3
-import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from remanence.core.clock import Clock, from_micros, parse_time, to_micros, utc_now
-from remanence.core.errors import InvalidInput, NotFound, StoreBusy, StoreCorrupt, StoreError, StoreVersionError
+from remanence.core.errors import InvalidInput, NotFound
 from remanence.core.ids import RandomBits, os_bits
 from remanence.core.scope import Scope
+from remanence.server.key_file import KeyFile, KeyRow
+from remanence.server.places import is_database, server_tables
 
-__all__ = ["RIGHTS", "Key", "Keys", "rights_of"]
+__all__ = ["RIGHTS", "Key", "KeyRows", "Keys", "rights_of"]
 
 RIGHTS: Final = ("read", "write", "erase", "admin")
 """What a key may be allowed. "admin" looks after the whole of the key's scope and may do all the others."""
@@ -37,21 +35,43 @@ RIGHTS: Final = ("read", "write", "erase", "admin")
 _PREFIX: Final = "rmk"
 _TOKEN: Final = re.compile(r"rmk_([0-9a-f]{16})_([0-9a-f]{64})")
 _NOBODY: Final = hashlib.sha256(b"").digest()
-_VERSION: Final = 1
-_APPLICATION: Final = 0x524D4B59
-_SCHEMA: Final = """
-CREATE TABLE keys (
-    id TEXT PRIMARY KEY,
-    name TEXT NOT NULL,
-    digest BLOB NOT NULL,
-    scope TEXT NOT NULL,
-    rights TEXT NOT NULL,
-    created INTEGER NOT NULL,
-    expires INTEGER,
-    revoked INTEGER
-) WITHOUT ROWID
-"""
-_COLUMNS: Final = "id, name, digest, scope, rights, created, expires, revoked"
+
+
+class KeyRows(Protocol):
+    """Where keys lie. Thread-safe, and shared by processes. All raise `StoreError` when the place cannot be used."""
+
+    @property
+    def name(self) -> str:
+        """The place, for people."""
+        ...
+
+    def exist(self) -> bool:
+        """Whether a key was ever made."""
+        ...
+
+    def add(self, row: KeyRow) -> None:
+        """Keep a new key."""
+        ...
+
+    def end(self, key_id: str, at: int) -> KeyRow | None:
+        """Revoke a key once nobody holds it, and keep the time if it was revoked before. None: there is no such key."""
+        ...
+
+    def rows(self) -> list[KeyRow]:
+        """All keys, oldest first."""
+        ...
+
+    def key(self, key_id: str) -> KeyRow | None:
+        """One key."""
+        ...
+
+    def holding(self, key_id: str) -> AbstractContextManager[KeyRow | None]:
+        """One key, which is not revoked as long as the block lasts."""
+        ...
+
+    def close(self) -> None:
+        """Close what is open. Idempotent."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,26 +102,40 @@ def rights_of(rights: Iterable[str]) -> frozenset[str]:
 
 
 class Keys:
-    """The keys of one store. Thread-safe; many processes may use one file.
+    """The keys of one store. Thread-safe; many processes and machines may use one place.
 
-    Nothing is opened before it is needed, and only `create` makes the file. `timeout`: seconds that a change waits for
-    writes in progress, and a check for a change in progress.
+    Nothing is opened before it is needed. `place`: a file, which only `create` makes; the address of a database; or
+    what is open already, which the caller closes. `timeout`: seconds that a change waits for writes in progress, and a
+    check for a change in progress.
     """
 
     def __init__(
-        self, path: str | Path, *, clock: Clock = utc_now, random_bits: RandomBits = os_bits, timeout: float = 60.0
+        self,
+        place: str | Path | KeyRows,
+        *,
+        clock: Clock = utc_now,
+        random_bits: RandomBits = os_bits,
+        timeout: float = 60.0,
     ) -> None:
-        self.path = Path(path)
+        self._rows: KeyRows
+        self._lent = not isinstance(place, str | Path)
+        if not isinstance(place, str | Path):
+            self._rows = place
+        elif is_database(place):
+            self._rows = server_tables(str(place), timeout=timeout)
+        else:
+            self._rows = KeyFile(Path(place), timeout=timeout)
         self._clock = clock
         self._bits = random_bits
-        self._timeout = timeout
-        self._local = threading.local()
-        self._lock = threading.Lock()
-        self._open: list[sqlite3.Connection] = []
+
+    @property
+    def place(self) -> str:
+        """Where they lie, for people: no password is in it."""
+        return self._rows.name
 
     def exist(self) -> bool:
         """Whether a key was ever made here, be it revoked by now."""
-        return self.path.exists()
+        return self._rows.exist()
 
     def create(
         self,
@@ -121,7 +155,7 @@ class Keys:
 
         Raises:
             InvalidInput: a name, scope, right or time that cannot be used.
-            StoreError: the file cannot be written.
+            StoreError: the place cannot be written.
 
         """
         if not name.strip() or len(name) > 200 or not name.isprintable():
@@ -133,31 +167,22 @@ class Keys:
             raise InvalidInput(f"expires={expires!r} is past")
         id, secret = f"{self._bits(64):016x}", f"{self._bits(256):064x}"
         key = Key(id, name, ids, rights_of(rights), now, end, None)
-        row = (
+        self._rows.add((
             id, name, _digest(secret), json.dumps(ids), " ".join(sorted(key.rights)), to_micros(now),
-            None if end is None else to_micros(end),
-        )  # fmt: skip
-        with self._changing(new=True) as connection:
-            connection.execute("INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?, ?, NULL)", row)
+            None if end is None else to_micros(end), None,
+        ))  # fmt: skip
         return key, f"{_PREFIX}_{id}_{secret}"
 
     def revoke(self, key_id: str) -> Key:
         """End a key. When this returns, no write of it is in progress and none will begin. Raises `NotFound`."""
-        now = to_micros(parse_time(self._clock()).astimezone(UTC))
-        with self._changing() as connection:
-            connection.execute("UPDATE keys SET revoked = ? WHERE id = ? AND revoked IS NULL", (now, key_id))
-            row = connection.execute(f"SELECT {_COLUMNS} FROM keys WHERE id = ?", (key_id,)).fetchone()
+        row = self._rows.end(key_id, to_micros(parse_time(self._clock()).astimezone(UTC)))
         if row is None:
             raise NotFound(f"there is no key {key_id!r}; `remanence keys list` shows them")
         return _key(row)
 
     def list(self) -> list[Key]:
         """All keys, oldest first, also those that have ended."""
-        if not self.exist():
-            return []
-        with self._reading() as connection:
-            rows = connection.execute(f"SELECT {_COLUMNS} FROM keys ORDER BY created, id").fetchall()
-        return [_key(row) for row in rows]
+        return [_key(row) for row in self._rows.rows()] if self.exist() else []
 
     def usable(self) -> int:
         """How many keys are valid now."""
@@ -167,13 +192,12 @@ class Keys:
     def verify(self, token: str) -> Key | None:
         """The key that a token is, None unless it is valid now. Takes the same time for every secret.
 
-        Raises `StoreError` when the file cannot be read; then nobody may be let in.
+        Raises `StoreError` when the keys cannot be read; then nobody may be let in.
         """
         form = _TOKEN.fullmatch(token)
         if form is None or not self.exist():
             return None
-        with self._reading() as connection:
-            row = connection.execute(f"SELECT {_COLUMNS} FROM keys WHERE id = ?", (form[1],)).fetchone()
+        row = self._rows.key(form[1])
         same = hmac.compare_digest(_digest(form[2]), _NOBODY if row is None else row[2])
         if row is None or not same:
             return None
@@ -183,98 +207,21 @@ class Keys:
     @contextmanager
     def holding(self, key_id: str) -> Iterator[bool]:
         """Whether a key is valid, as long as the block lasts: it cannot be revoked meanwhile."""
-        with self._reading() as connection:
-            connection.execute("BEGIN")
-            try:
-                row = connection.execute(f"SELECT {_COLUMNS} FROM keys WHERE id = ?", (key_id,)).fetchone()
-                now = parse_time(self._clock()).astimezone(UTC)
-                yield row is not None and _key(row).state(now) == "valid"
-            finally:
-                connection.execute("COMMIT")
+        with self._rows.holding(key_id) as row:
+            now = parse_time(self._clock()).astimezone(UTC)
+            yield row is not None and _key(row).state(now) == "valid"
 
     def close(self) -> None:
-        """Close all connections; the next call opens new ones."""
-        with self._lock:
-            found, self._open = self._open, []
-            self._local = threading.local()
-        for connection in found:
-            connection.close()
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        """This thread's connection, to the file that the path names now."""
-        try:
-            now = os.stat(self.path)
-        except OSError as error:
-            raise StoreError(f"{self.path} cannot be read: {error.strerror or error}") from error
-        identity = (now.st_dev, now.st_ino)
-        known: tuple[tuple[int, int], sqlite3.Connection] | None = getattr(self._local, "known", None)
-        with self._translated():
-            if known is None or known[0] != identity:
-                # A file that was put in the place of another holds other keys.
-                connection = self._connect()
-                self._local.known = known = (identity, connection)
-                with self._lock:
-                    self._open.append(connection)
-            yield known[1]
-
-    @contextmanager
-    def _changing(self, *, new: bool = False) -> Iterator[sqlite3.Connection]:
-        """One transaction that writes, on a connection of its own."""
-        if new and not self.exist():
-            try:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                # Nobody but the owner needs to read even the hashes.
-                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
-            except OSError as error:
-                raise StoreError(f"{self.path} cannot be made: {error.strerror or error}") from error
-        elif not self.exist():
-            raise NotFound(f"there are no keys at {self.path}; `remanence keys create` makes one")
-        with self._translated(), closing(self._connect(fresh=new)) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                if new and connection.execute("PRAGMA user_version").fetchone() == (0,):
-                    connection.execute(_SCHEMA)
-                    connection.execute(f"PRAGMA application_id = {_APPLICATION}")
-                    connection.execute(f"PRAGMA user_version = {_VERSION}")
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
-
-    def _connect(self, *, fresh: bool = False) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, self._timeout, isolation_level=None, check_same_thread=False)
-        try:
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            (application,) = connection.execute("PRAGMA application_id").fetchone()
-            (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            if version > _VERSION:
-                raise StoreVersionError(f"{self.path} was written by a newer version ({version} > {_VERSION})")
-            if application != _APPLICATION and (tables or not fresh):
-                raise StoreCorrupt(f"{self.path} is no file of keys")
-            connection.execute("PRAGMA synchronous = FULL").fetchall()
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
-                raise StoreBusy(f"{self.path} was in use for more than {self._timeout:g} s; try again") from error
-            raise StoreCorrupt(f"{self.path} cannot be used: {error}") from error
+        """Close what was opened here."""
+        if not self._lent:
+            self._rows.close()
 
 
 def _digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode("ascii")).digest()
 
 
-def _key(row: tuple[str, str, bytes, str, str, int, int | None, int | None]) -> Key:
+def _key(row: KeyRow) -> Key:
     id, name, _, scope, rights, created, expires, revoked = row
     return Key(
         id,

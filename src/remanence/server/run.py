@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any, Final
 
 import uvicorn
@@ -25,29 +26,33 @@ def check(settings: Settings) -> None:
     """Raise `InvalidInput` when a server with these settings would be open to others."""
     if is_loopback(settings.host):
         return
-    if not Keys(settings.keys_file).usable():
-        raise InvalidInput(
-            f"{settings.host} can be reached from other machines and there is no valid key in {settings.keys_file}: "
-            "make one with `remanence keys create`, or listen on 127.0.0.1"
-        )
+    with closing(Keys(settings.keys_place)) as keys:
+        if not keys.usable():
+            raise InvalidInput(
+                f"{settings.host} can be reached from other machines and there is no valid key in {keys.place}: "
+                "make one with `remanence keys create`, or listen on 127.0.0.1"
+            )
 
 
 def banner(settings: Settings, address: str) -> list[str]:
     """What is worth knowing once a server listens, line by line."""
-    keys = None if settings.path == ":memory:" and settings.keys is None else Keys(settings.keys_file)
-    if settings.auth is False:
-        who = "anybody on this machine, as told"
-    elif keys is None or (settings.auth is None and not keys.exist()):
-        who = "anybody on this machine, until the first key is made with `remanence keys create`"
-    else:
-        count = keys.usable()
-        who = f"{count} valid {'key' if count == 1 else 'keys'} in {keys.path.resolve()}"
     return [
         f"memory   {settings.location()}",
         f"address  {address}",
-        f"callers  {who}",
+        f"callers  {_callers(settings)}",
         f"model    {settings.llm or 'none; facts come from rules'}",
     ]
+
+
+def _callers(settings: Settings) -> str:
+    if settings.auth is False:
+        return "anybody on this machine, as told"
+    if settings.path != ":memory:" or settings.keys is not None:
+        with closing(Keys(settings.keys_place)) as keys:
+            if settings.auth or keys.exist():
+                count = keys.usable()
+                return f"{count} valid {'key' if count == 1 else 'keys'} in {keys.place}"
+    return "anybody on this machine, until the first key is made with `remanence keys create`"
 
 
 def options(settings: Settings) -> dict[str, Any]:
@@ -92,7 +97,11 @@ def listen(settings: Settings, *, say: Callable[[str], None] | None = None) -> N
         for line in banner(settings, f"http://{settings.host}:{settings.port} ({settings.workers} processes)"):
             tell(line)
         uvicorn.run(
-            "remanence.server.run:from_environment", factory=True, workers=settings.workers, **options(settings)
+            "remanence.server.run:from_environment",
+            factory=True,
+            workers=settings.workers,
+            loop="remanence.server.loop:FairLoop",
+            **options(settings),
         )
         return
 

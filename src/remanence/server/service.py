@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -15,17 +16,20 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from remanence.core.clock import Clock, parse_time, utc_now
-from remanence.core.errors import InvalidInput, NotFound
+from remanence.core.errors import InvalidInput, NotFound, StoreError, StoreUncertain
 from remanence.core.scope import Scope
 from remanence.runtime.engine import open_store
 from remanence.runtime.memory import Memory
 from remanence.server.access import ANY, PERMIT, Permit, Principal, guard
 from remanence.server.errors import BadRequest, Forbidden, Overloaded, TimedOut, Unauthenticated
-from remanence.server.idempotency import Answer, Requests
+from remanence.server.idempotency import Answer, InProgress, Requests, Ticket
 from remanence.server.keys import Keys
 from remanence.server.limits import Buckets
 from remanence.server.metrics import Metrics
+from remanence.server.places import is_database, server_tables
 from remanence.server.settings import Settings
+from remanence.substrates.records.model import View
+from remanence.substrates.records.port import Surveyable, Tally
 
 __all__ = ["ACTOR", "Call", "Service", "Work", "encoded", "found_or_missing", "service_of"]
 
@@ -37,6 +41,13 @@ PATIENCE: Final = 0.05
 """Seconds for which a search waits for the one before it."""
 _KEY_LENGTH: Final = 255
 _PATIENCE: Final = timedelta(minutes=2)
+_WAIT: Final = 5.0
+"""Seconds for which a key, or a note of a request, is waited for."""
+_DOOR: Final = 4
+"""Threads in which keys are looked up that lie in a database."""
+_PAUSE: Final = 0.02
+"""Seconds after which a request is looked at again that another one like it is working on."""
+LOG: Final = logging.getLogger("remanence.server")
 
 Work = Callable[["Call"], Any]
 """A verb to run: from what is known of the call to its answer, which JSON can hold."""
@@ -124,8 +135,16 @@ class Service:
         self._keys = keys
         self._quick = _Lane("quick", settings.threads)
         self._slow = _Lane("slow", settings.threads)
+        place = settings.requests_place
+        # Each thread of the lanes may hold a key or note a request, while others at the door look keys up.
+        self._tables = {
+            address: server_tables(address, timeout=_WAIT, pool_size=2 * settings.threads + _DOOR)
+            for address in {settings.keys, place}
+            if address is not None and is_database(address)
+        }
+        self._door = _Lane("door", _DOOR)
         self._requests = Requests(
-            settings.requests_file,
+            place if place is None else self._tables.get(place, place),
             clock=clock,
             patience=timedelta(seconds=settings.timeout) + _PATIENCE,
         )
@@ -157,9 +176,23 @@ class Service:
     def keys(self) -> Keys:
         """The keys. Raises `InvalidInput` for a store in memory without a file of them."""
         if self._keys is None:
+            place = self.settings.keys_place
             # A caller waits while a change of the keys is written, but not for ever: then nobody is let in.
-            self._keys = Keys(self.settings.keys_file, clock=self._clock, timeout=5.0)
+            self._keys = Keys(self._tables.get(place, place), clock=self._clock, timeout=_WAIT)
         return self._keys
+
+    async def at_the_door(self, work: Callable[[], T]) -> T:
+        """Look at keys: at once where they lie in a file, in a thread where they lie in a database.
+
+        Raises `Overloaded` when enough callers wait at the door already.
+        """
+        settings = self.settings
+        if not is_database(settings.keys or settings.path):
+            return work()
+        if self._door.waiting >= _DOOR + settings.queue:
+            self.metrics.refused("room")
+            raise Overloaded("too many requests wait already; come back in a moment")
+        return await self._door.run(work, alone=False)
 
     def is_open(self) -> bool:
         """Whether callers on this machine need no key: told so, or not told otherwise while no key was ever made."""
@@ -203,15 +236,24 @@ class Service:
 
         Raises `InvalidInput` for a store that cannot tell.
         """
-        listing: Callable[[], Iterable[Scope]] | None = getattr(self.memory.store, "scopes", None)
-        if listing is None:
+        if not isinstance(self.memory.store, Surveyable):
             raise InvalidInput("this store cannot list its scopes")
         wanted = [
             place
-            for place in listing()
+            for place in self.memory.store.scopes()
             if principal.covers(place) and all(getattr(place, name) == value for name, value in ids.items())
         ]
         return sorted(wanted, key=lambda place: tuple(place.items()))
+
+    def tallies(self, principal: Principal, ids: Mapping[str, str]) -> list[Tally]:
+        """How many memories hold now in each of `places`, counted in one go. Errors as `places`."""
+        if not isinstance(self.memory.store, Surveyable):
+            raise InvalidInput("this store cannot list its scopes")
+        return [
+            tally
+            for tally in self.memory.store.tallies(View(self.now()))
+            if principal.covers(tally.scope) and all(getattr(tally.scope, name) == value for name, value in ids.items())
+        ]
 
     def everywhere(self, request: Request) -> Principal:
         """Who sent a request, with the right to look after the whole store. Errors as `principal`."""
@@ -261,10 +303,19 @@ class Service:
             )
             return Response(body, status, media_type="application/json")
         sent = await request.body()
-        answer = await self.run(
-            principal, lambda: self._once(call, work, request, key, sent, status), seconds, slow=slow
-        )
-        return Response(answer.body, answer.status, media_type="application/json")
+        left, pause = seconds or self.settings.timeout, _PAUSE
+        while True:
+            try:
+                answer = await self.run(
+                    principal, lambda: self._once(call, work, request, key, sent, status), seconds, slow=slow
+                )
+                return Response(answer.body, answer.status, media_type="application/json")
+            except InProgress:
+                # Whoever works on it, here or on another host, has the answer soon; no thread waits for that.
+                if left < pause:
+                    raise
+                await asyncio.sleep(pause)
+                left, pause = left - pause, min(2 * pause, 1.0)
 
     async def run(
         self, writer: Principal | None, work: Callable[[], T], seconds: float | None = None, *, slow: bool = False
@@ -295,6 +346,7 @@ class Service:
 
     def close(self) -> None:
         """Let running requests end, and close what was opened here."""
+        self._door.close()
         self._quick.close()
         self._slow.close()
         if self._memory is not None and self._given is None:
@@ -303,6 +355,8 @@ class Service:
         if self._keys is not None:
             self._keys.close()
         self._requests.close()
+        for tables in self._tables.values():
+            tables.close()
 
     def _once(self, call: Call, work: Work, request: Request, key: str, sent: bytes, status: int) -> Answer:
         whose = call.principal.key_id or ""
@@ -310,12 +364,23 @@ class Service:
         ticket = self._requests.begin(whose, where, key, [sent])
         if isinstance(ticket, Answer):
             return ticket
-        answer = None
         try:
             answer = Answer(status, encoded(work(call)))
-        finally:
-            self._requests.finish(ticket, answer)
+        except StoreUncertain:
+            # It may have been done: for as long as the ticket lasts, it is not done again.
+            raise
+        except BaseException:
+            self._finish(ticket, None, call)
+            raise
+        self._finish(ticket, answer, call)
         return answer
+
+    def _finish(self, ticket: Ticket, answer: Answer | None, call: Call) -> None:
+        """Keep how a request ended. What it did is done, so that its caller hears of that whatever happens here."""
+        try:
+            self._requests.finish(ticket, answer)
+        except StoreError as error:
+            LOG.warning("request %s: its answer could not be kept for a repetition: %s", call.request_id, error)
 
 
 def _under(permit: Permit | None, work: Callable[[], T]) -> T:

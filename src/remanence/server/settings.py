@@ -12,12 +12,12 @@ from typing import Any, Final, Self
 
 from remanence.core.errors import InvalidInput
 from remanence.runtime.engine import FILE
+from remanence.server.places import is_database
 
 __all__ = ["ENVIRONMENT", "Settings", "is_loopback"]
 
 ENVIRONMENT: Final = "REMANENCE_SERVER"
 """Settings as one JSON object, for servers started by name: `uvicorn --factory remanence.server:create_app`."""
-_DSN: Final = ("postgresql://", "postgres://")
 _KEYS_SUFFIX: Final = ".keys"
 _REQUESTS_SUFFIX: Final = ".requests"
 
@@ -45,7 +45,8 @@ class Settings:
         port: TCP port; 0 takes a free one.
         auth: whether callers need a key. None: yes, but for callers on this machine while no key was ever made.
             False is refused for addresses that others can reach.
-        keys: the file of keys; beside the store if left out.
+        keys: where keys lie: a file, or the address of a database. If left out, in a file beside the store, or in the
+            database that is the store.
         embedder: as for `Memory`.
         language: as for `Memory`.
         llm: as for `Memory`.
@@ -131,26 +132,29 @@ class Settings:
         """The file of the store; None for a database or a store in memory."""
         if self.path is None:
             return Path(os.environ.get("REMANENCE_DIR") or ".") / FILE
-        if self.path == ":memory:" or self.path.startswith(_DSN):
+        if self.path == ":memory:" or is_database(self.path):
             return None
         file = Path(self.path).expanduser()
         return file / FILE if file.is_dir() or self.path.endswith(("/", os.sep)) else file
 
     @property
-    def keys_file(self) -> Path:
-        """The file of keys. Raises `InvalidInput` for a store in memory without one."""
+    def keys_place(self) -> str:
+        """Where keys lie: a file, or the address of a database. Raises `InvalidInput` for a store in memory alone."""
         if self.keys is not None:
-            return Path(self.keys).expanduser()
-        return self._beside(_KEYS_SUFFIX)
+            return self.keys if is_database(self.keys) else str(Path(self.keys).expanduser())
+        place = self._beside(_KEYS_SUFFIX)
+        if place is None:
+            raise InvalidInput("a store in memory has no folder for keys; name a file with keys")
+        return place
 
     @property
-    def requests_file(self) -> Path | None:
-        """The file that knows which requests were answered already; None: kept in memory."""
-        return None if self.path == ":memory:" else self._beside(_REQUESTS_SUFFIX)
+    def requests_place(self) -> str | None:
+        """What knows which requests were answered already: a file, or a database; None: kept in memory."""
+        return self._beside(_REQUESTS_SUFFIX)
 
     def location(self) -> str:
         """Where the memories lie, without the password that an address may hold."""
-        if self.path is not None and self.path.startswith(_DSN):
+        if self.path is not None and is_database(self.path):
             scheme, _, rest = self.path.partition("://")
             return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"
         return ":memory:" if self.store_file is None else str(self.store_file.resolve())
@@ -159,11 +163,9 @@ class Settings:
         """The same settings with others in place of some."""
         return type(self)(**{**{field.name: getattr(self, field.name) for field in fields(self)}, **values})
 
-    def _beside(self, suffix: str) -> Path:
-        store = self.store_file
-        if store is not None:
-            return store.with_name(store.name + suffix)
-        if self.path == ":memory:":
-            raise InvalidInput("a store in memory has no folder for keys; name a file with keys")
-        # A database has no folder, so that of this machine serves.
-        return Path(os.environ.get("REMANENCE_DIR") or ".") / f"{FILE}{suffix}"
+    def _beside(self, suffix: str) -> str | None:
+        """A file beside the store, or the address of the database that it is; None for a store in memory."""
+        file = self.store_file
+        if file is not None:
+            return str(file.with_name(file.name + suffix))
+        return self.path if is_database(self.path) else None

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from mcp.client.streamable_http import streamable_http_client
 from remanence.core.clock import utc_now
 from remanence.runtime.memory import Memory
 from remanence.server.keys import Keys
+from remanence.server.settings import Settings
+from tests.server.conftest import over_all_stores
 from tests.server.mcp.support import COMMAND, data_of, environment, error_of, text_of
 
 pytestmark = pytest.mark.loopback
@@ -136,8 +138,9 @@ def test_the_official_profile_with_bad_requests_between(tmp_path: Path) -> None:
         anyio.run(go, url)
 
 
-def test_keys_bind_and_end(tmp_path: Path) -> None:
-    keys = Keys(tmp_path / "remanence.db.keys")
+@over_all_stores
+def test_keys_bind_and_end(tmp_path: Path, store: str) -> None:
+    keys = Keys(Settings(path=store).keys_place)
     _, ana = keys.create("ana", {"user_id": "ana"}, ["read", "write"])
     _, bob = keys.create("bob", {"user_id": "bob"}, ["read", "write"])
     _, reader = keys.create("reader", {"user_id": "ana"}, ["read"])
@@ -145,7 +148,7 @@ def test_keys_bind_and_end(tmp_path: Path) -> None:
     ended, over = keys.create("over", {"user_id": "ana"}, ["read"])
     keys.revoke(ended.id)
     last, soon = keys.create("soon", {"user_id": "ana"}, ["read", "write"], expires=utc_now() + timedelta(hours=1))
-    with Memory(tmp_path / "remanence.db") as memory:
+    with Memory(store) as memory:
         secret = memory.add("bob's secret is a zeppelin", user_id="bob", app_id="desk")["results"][0]["id"]
         outside = memory.add("ana on the phone", user_id="ana", app_id="phone")["results"][0]["id"]
 
@@ -176,7 +179,7 @@ def test_keys_bind_and_end(tmp_path: Path) -> None:
             keys.revoke(last.id)
             assert post(url, calling(), Authorization=f"Bearer {soon}").status_code == 401
 
-    with served(tmp_path, "--app", "desk") as url:
+    with closing(keys), served(tmp_path, "--path", store, "--app", "desk") as url:
         for headers in (
             {},
             {"Authorization": "Bearer nonsense"},
@@ -192,7 +195,8 @@ def test_keys_bind_and_end(tmp_path: Path) -> None:
         anyio.run(go, url)
 
 
-def test_two_servers_on_one_store(tmp_path: Path) -> None:
+@over_all_stores
+def test_two_servers_on_one_store(tmp_path: Path, store: str) -> None:
     async def write(url: str, who: str) -> None:
         async with client(url) as spoken:
             for number in range(10):
@@ -206,5 +210,6 @@ def test_two_servers_on_one_store(tmp_path: Path) -> None:
             rows = data_of(await spoken.call_tool("search_memories", {"limit": 100}))["results"]
             assert len(rows) == 20
 
-    with served(tmp_path, "--user", "ana") as first, served(tmp_path, "--user", "ana") as second:
+    options = ("--path", store, "--user", "ana")
+    with served(tmp_path, *options) as first, served(tmp_path, *options) as second:
         anyio.run(go, first, second)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from remanence.runtime.memory import Memory
 from remanence.server.errors import Forbidden
 from remanence.server.mcp.tools import Toolbox
 from tests.server.mcp.support import call, caller, data_of, error_of, main_box, talk, text_of
+from tests.server.stores import STORES, address
 
 SEVEN = {
     "add_memory": (False, False, False),
@@ -26,9 +28,16 @@ SEVEN = {
 
 
 @pytest.fixture
-def memory() -> Iterator[Memory]:
-    with Memory(":memory:", background=False) as memory:
+def memory(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Memory]:
+    if not hasattr(request, "param"):
+        with Memory(":memory:", background=False) as memory:
+            yield memory
+        return
+    with address(request.param, tmp_path) as store, Memory(store, background=False) as memory:
         yield memory
+
+
+over_all_stores = pytest.mark.parametrize("memory", STORES, indirect=True)
 
 
 @pytest.fixture
@@ -306,6 +315,7 @@ TENANTS = [
 ]
 
 
+@over_all_stores
 def test_tenants_do_not_meet_whatever_they_are_called(memory: Memory) -> None:
     ids: dict[str, str] = {}
     for tenant in TENANTS:
@@ -363,6 +373,7 @@ def test_every_tool_is_tried_from_outside() -> None:
     assert set(REACHING) == set(SEVEN)
 
 
+@over_all_stores
 def test_being_refused_is_the_same_whether_anything_is_there(memory: Memory, box: Toolbox) -> None:
     id = memory.add("secret", user_id="bob")["results"][0]["id"]
     told = []
@@ -375,6 +386,7 @@ def test_being_refused_is_the_same_whether_anything_is_there(memory: Memory, box
     assert told[:3] == told[3:]
 
 
+@over_all_stores
 def test_narrower_ids_are_within_reach_and_bound(memory: Memory) -> None:
     with main_box(memory, user_id="ana", app_id="desk") as box:
         call(box, "add_memory", caller(), text="blue", run_id="one")
@@ -389,6 +401,7 @@ def test_narrower_ids_are_within_reach_and_bound(memory: Memory) -> None:
     assert (left["app_id"], left["run_id"]) == ("desk", "two")
 
 
+@over_all_stores
 def test_a_key_narrows_what_the_server_was_started_for(memory: Memory) -> None:
     memory.add("of ana", user_id="ana", app_id="desk")
     memory.add("of bob", user_id="bob", app_id="desk")

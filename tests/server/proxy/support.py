@@ -253,17 +253,21 @@ def embedder() -> Embedder:
     return as_embedder("static")
 
 
-def opened(folder: Path, kind: type[Memory] = Memory) -> Memory:
-    """A memory in a folder, that works nothing out by itself."""
-    return kind(folder / "proxy.db", background=False, embedder=embedder())
+def opened(store: Path | str, kind: type[Memory] = Memory) -> Memory:
+    """A memory in a folder, or at the address of a store, that works nothing out by itself."""
+    return kind(_address(store), background=False, embedder=embedder())
+
+
+def _address(store: Path | str) -> str:
+    return store if isinstance(store, str) else str(store / "proxy.db")
 
 
 @contextmanager
-def proxied(folder: Path, *, memory: Memory | None = None, auth: bool = False, **settings: Any) -> Iterator[Place]:
+def proxied(store: Path | str, *, memory: Memory | None = None, auth: bool = False, **settings: Any) -> Iterator[Place]:
     """A proxy in front of a scripted upstream, within the whole server."""
-    held = memory or opened(folder)
+    held = memory or opened(store)
     with scripted() as up, held:
-        app = create_app(Settings(path=str(folder / "proxy.db"), auth=auth or None), memory=held)
+        app = create_app(Settings(path=_address(store), auth=auth or None), memory=held)
         service: Service = app.state.service
         assert CHAT not in {getattr(route, "path", "") for route in app.routes}
         # Long enough for a busy machine; tests of what takes too long say how long that is.

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import openai
 import pytest
 
+from tests.server.conftest import over_all_stores
 from tests.server.proxy.support import Body, Handler, Place, answer, proxied, says
 
-pytestmark = pytest.mark.loopback
+pytestmark = [pytest.mark.loopback, over_all_stores]
 
 # Prefixes of each other, patterns, other cases, other normal forms, quotes, paths, nothing but blanks.
 USERS = (
@@ -23,6 +24,12 @@ USERS = (
 )  # fmt: skip
 SECRET = "my password for the harbour gate is "
 QUESTION = "what is the password for the harbour gate?"
+
+
+@pytest.fixture
+def place(store: str) -> Iterator[Place]:
+    with proxied(store) as found:
+        yield found
 
 
 def post(place: Place, body: Any, key: str | None = None, **headers: str) -> httpx.Response:
@@ -102,8 +109,8 @@ def test_the_block_of_one_conversation_is_not_that_of_the_same_words_elsewhere(p
     assert [word(1) in str(request) for request in place.up.requests] == [True, True, False]
 
 
-def test_without_a_key_nothing_happens(tmp_path: Path) -> None:
-    with proxied(tmp_path, auth=True) as place:
+def test_without_a_key_nothing_happens(store: str) -> None:
+    with proxied(store, auth=True) as place:
         token = place.key(None)
         place.service.keys.revoke(token.split("_")[1])
         for key in (None, "wrong", token, token[:-1] + ("0" if token[-1] != "0" else "1")):
@@ -116,8 +123,8 @@ def test_without_a_key_nothing_happens(tmp_path: Path) -> None:
         assert place.texts(user_id="ana") == []
 
 
-def test_a_key_reaches_no_further_than_its_scope(tmp_path: Path) -> None:
-    with proxied(tmp_path, auth=True) as place:
+def test_a_key_reaches_no_further_than_its_scope(store: str) -> None:
+    with proxied(store, auth=True) as place:
         place.memory.add(SECRET + word(1), user_id="ana")
         place.memory.add(SECRET + word(2), user_id="bob")
         key = place.key({"user_id": "ana"})
@@ -139,8 +146,8 @@ def test_a_key_reaches_no_further_than_its_scope(tmp_path: Path) -> None:
         assert len(place.texts(user_id="bob")) == 1
 
 
-def test_a_key_of_an_app_keeps_its_users_apart(tmp_path: Path) -> None:
-    with proxied(tmp_path, auth=True) as place:
+def test_a_key_of_an_app_keeps_its_users_apart(store: str) -> None:
+    with proxied(store, auth=True) as place:
         shop, other = place.key({"app_id": "shop"}), place.key({"app_id": "other"})
         post(place, asking("ana", SECRET + word(1)), shop)
         post(place, asking("ana"), other)
@@ -152,8 +159,8 @@ def test_a_key_of_an_app_keeps_its_users_apart(tmp_path: Path) -> None:
         assert place.rows(user_id="ana", app_id="shop")[0]["app_id"] == "shop"
 
 
-def test_a_key_of_a_session_does_not_see_the_users_other_sessions(tmp_path: Path) -> None:
-    with proxied(tmp_path, auth=True) as place:
+def test_a_key_of_a_session_does_not_see_the_users_other_sessions(store: str) -> None:
+    with proxied(store, auth=True) as place:
         place.memory.add(SECRET + word(1), user_id="ana", run_id="private")
         post(place, asking("ana"), place.key({"run_id": "public"}))
         post(place, asking("ana"), place.key({"user_id": "ana"}), **{"X-Memory-Session": "public"})
@@ -168,8 +175,8 @@ def test_a_key_of_a_session_does_not_see_the_users_other_sessions(tmp_path: Path
         (("erase",), "off", ("read",)),
     ],
 )
-def test_rights(tmp_path: Path, rights: tuple[str, ...], default: str, refused: tuple[str, ...]) -> None:
-    with proxied(tmp_path, auth=True) as place:
+def test_rights(store: str, rights: tuple[str, ...], default: str, refused: tuple[str, ...]) -> None:
+    with proxied(store, auth=True) as place:
         key = place.key(None, *rights)
         assert post(place, asking("ana"), key).headers["x-memory-mode"] == default
         for mode in refused:
@@ -177,7 +184,7 @@ def test_rights(tmp_path: Path, rights: tuple[str, ...], default: str, refused: 
         assert len(place.up.raw) == 1
 
 
-def test_a_key_that_is_revoked_while_the_upstream_thinks_stores_nothing(tmp_path: Path) -> None:
+def test_a_key_that_is_revoked_while_the_upstream_thinks_stores_nothing(store: str) -> None:
     asked, revoked = threading.Event(), threading.Event()
 
     def thinks(handler: Handler, request: Body) -> None:
@@ -185,7 +192,7 @@ def test_a_key_that_is_revoked_while_the_upstream_thinks_stores_nothing(tmp_path
         assert revoked.wait(60)
         handler.whole(200, answer("too late"))
 
-    with proxied(tmp_path, auth=True) as place:
+    with proxied(store, auth=True) as place:
         key = place.key({"user_id": "ana"})
         place.up.script = [thinks]
         replies: list[httpx.Response] = []
@@ -200,8 +207,8 @@ def test_a_key_that_is_revoked_while_the_upstream_thinks_stores_nothing(tmp_path
         assert post(place, asking("ana"), key).status_code == 401
 
 
-def test_the_key_of_this_server_never_goes_upstream(tmp_path: Path) -> None:
-    with proxied(tmp_path, auth=True, key=None) as place:
+def test_the_key_of_this_server_never_goes_upstream(store: str) -> None:
+    with proxied(store, auth=True, key=None) as place:
         key = place.key({"user_id": "ana"})
         post(place, asking("ana"), key)
         post(place, asking("ana"), key, **{"X-Upstream-Key": "sk-mine"})

@@ -117,13 +117,11 @@ class Schemas:
         self._server.free += self._used
 
     def __call__(self, *, clock: Clock, random_bits: RandomBits) -> PostgresStore:
-        if self._server.free:
-            name = self._server.free.pop()
-        else:
-            self._server.made += 1
-            name = f"test_{os.getpid()}_{self._server.made}"
-        self._used.append(name)
-        return self.open(name, clock, random_bits)
+        return self.open(self._name(), clock, random_bits)
+
+    def address(self) -> str:
+        """Where a store that holds nothing yet can be opened, by this process or another one."""
+        return f"{self._server.url}&schema={self._name()}"
 
     def open(self, name: str, clock: Clock, random_bits: RandomBits) -> PostgresStore:
         store = PostgresStore(self._server.url, schema=name, clock=clock, random_bits=random_bits, **self._settings)
@@ -144,6 +142,15 @@ class Schemas:
         store.close()
         return self.again(store)
 
+    def _name(self) -> str:
+        if self._server.free:
+            name = self._server.free.pop()
+        else:
+            self._server.made += 1
+            name = f"test_{os.getpid()}_{self._server.made}"
+        self._used.append(name)
+        return name
+
 
 def schema_of(store: PostgresStore) -> str:
     """The schema that a store is in."""
@@ -154,7 +161,7 @@ def empty(connection: psycopg.Connection[Any], name: str) -> None:
     """Make a schema that of a new store again."""
     if connection.execute("SELECT to_regclass(%s)", (f"{name}.state",)).fetchone() == (None,):
         return
-    for table in (*schema.SCOPED, "vocab", "spaces", "retired"):
+    for table in (*schema.SCOPED, "vocab", "spaces", "retired", *schema.SERVER):
         connection.execute(f"DELETE FROM {name}.{table}".encode())
     connection.execute(
         f"UPDATE {name}.state SET seq = 0, at = -9223372036854775808, last_id = '', late = 0, reindexed = 0, "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+import psycopg
 import pytest
 
 from remanence.conformance.stage import ANA, NOW, one, put
@@ -103,6 +104,8 @@ def test_addresses() -> None:
     assert "sslmode=require" in address.conninfo
     assert address.name == "postgresql://db.example/memory?schema=team_a"
     assert Address("postgres://localhost/x").schema == "remanence"
+    several = Address("postgresql://host@one:5433,two/memory?target_session_attrs=read-write&schema=team_a")
+    assert several.conninfo == "postgresql://host@one:5433,two/memory?target_session_attrs=read-write"
     for wrong in ("mysql://x/y", "postgresql://x/y?schema=A", "postgresql://x/y?schema=a;drop", "postgresql://x/y?a=b"):
         with pytest.raises(InvalidInput):
             Address(wrong)
@@ -114,3 +117,13 @@ def test_a_password_is_in_no_message(schemas: Schemas, server: Server) -> None:
     with PostgresStore(url, schema=schema_of(store), busy_timeout=1) as other, pytest.raises(StoreError) as raised:
         one(other, Count(NOW))
     assert "hunter2" not in str(raised.value)
+
+
+def test_an_opener_who_had_to_wait_sees_what_was_made_meanwhile(server: Server, own: str) -> None:
+    """A session remembers that there is no such name until it next locks a table, or somebody tells it of a change."""
+    with psycopg.connect(server.url) as waiting:
+        assert schema.layout(waiting, own) == 0
+        server.execute(
+            f"CREATE SCHEMA {own}; CREATE TABLE {own}.layouts(number int); INSERT INTO {own}.layouts VALUES (7)"
+        )
+        assert schema.layout(waiting, own) == 7

@@ -60,6 +60,21 @@ def test_the_command_line_takes_the_address(url: str) -> None:
     assert json.loads(found.output)["results"][0]["memory"] == "We live in Lisbon"
 
 
+def test_an_erasure_is_verified_from_the_command_line(url: str) -> None:
+    runner = CliRunner()
+    runner.invoke(root, ["--path", url, "add", "We live in Lisbon", "--user", "ana"])
+    runner.invoke(root, ["--path", url, "erase", "--yes", "--user", "ana"])
+    clean = runner.invoke(root, ["--path", url, "verify-erasure", "--text", "We live in Lisbon"])
+    assert clean.exit_code == 0, clean.output
+    assert "dead rows may lie in the tables' files still" in clean.output
+    assert "clean: looked for 0 ids and 1 phrase in " in clean.output
+    assert " tables" in clean.output
+    runner.invoke(root, ["--path", url, "add", "We live in Lisbon", "--user", "bob"])
+    found = runner.invoke(root, ["--path", url, "verify-erasure", "--text", "We live in Lisbon"])
+    assert found.exit_code == 3, found.output
+    assert "found phrase 'We live in Lisbon' in versions.text" in found.output
+
+
 def test_without_the_driver_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(MissingExtra, match=r"remanence\[postgres\]"):

@@ -15,7 +15,7 @@ from remanence.core.errors import StoreError
 from remanence.core.scope import Scope
 from remanence.stores.postgres import PostgresStore
 from remanence.stores.postgres.codec import EVERYWHERE, Key, key_of
-from remanence.stores.postgres.schema import ROLE, SCOPED, SHARED
+from remanence.stores.postgres.schema import ROLE, SCOPED, SERVER, SHARED
 from remanence.substrates.records.model import Draft, Edge, Source, Vector
 from remanence.substrates.records.operations import Count, Enqueue, Erase, Find, Link, Put, Revise, Touch
 from tests.stores.postgres.server import Schemas, Server, schema_of
@@ -64,7 +64,7 @@ def test_every_table_has_a_policy_that_binds_its_owner_too(server: Server, schem
         "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relkind = 'r'",
         schema_of(store),
     )
-    assert {name for name, *_ in rows} == {*SCOPED, *SHARED, "layouts"}
+    assert {name for name, *_ in rows} == {*SCOPED, *SHARED, *SERVER, "layouts"}
     assert all(enabled and forced for name, enabled, forced, _ in rows if name != "layouts")
     assert ROLE not in {owner for *_, owner in rows}
     ((can,),) = server.execute("SELECT rolsuper OR rolbypassrls OR rolcanlogin FROM pg_roles WHERE rolname = %s", ROLE)

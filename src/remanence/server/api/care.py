@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from remanence.core.errors import InvalidInput, NotFound
 from remanence.server import answers, models
 from remanence.server.access import ANY
-from remanence.server.api.memories import Whose, bounded
+from remanence.server.api.memories import Cursor, Whose, bounded, one_way
 from remanence.server.routing import router
 from remanence.server.service import Call, service_of
 
@@ -40,11 +40,19 @@ async def erase(request: Request, body: models.EraseIn) -> Response:
 
 
 @CARE.get("/receipts", summary="Receipts of erasures", response_model=answers.Receipts)
-async def receipts(request: Request, whose: Whose) -> Response:
+async def receipts(
+    request: Request,
+    whose: Whose,
+    limit: Annotated[int | None, Query(ge=0, le=2**31 - 1)] = None,
+    cursor: Cursor = None,
+) -> Response:
     """Oldest first. Needs the right "read"."""
-    return await service_of(request).call(
-        request, "read", lambda call: {"results": call.memory.receipts(**call.ids)}, whose
-    )
+    wanted = bounded(request, limit, 100)
+
+    def work(call: Call) -> Any:
+        return one_way(call.memory.receipts(limit=wanted + 1, after=cursor, **call.ids), wanted, "id")
+
+    return await service_of(request).call(request, "read", work, whose)
 
 
 @CARE.get("/receipts/{receipt_id}", summary="One receipt", response_model=answers.Receipt)
@@ -55,7 +63,7 @@ async def receipt(request: Request, receipt_id: ReceiptId, whose: Whose) -> Resp
 
 @CARE.post("/receipts/{receipt_id}/verify", summary="Prove an erasure", response_model=answers.Anything)
 async def verify_receipt(request: Request, receipt_id: ReceiptId, body: models.IdsIn | None = None) -> Response:
-    """Searches the store's files for what the receipt says was erased. Needs the right "erase"."""
+    """Searches the store's files or tables for what the receipt says was erased. Needs the right "erase"."""
 
     def work(call: Call) -> Any:
         return _shown(call.memory.verify_erasure(_receipt(call, receipt_id), **call.ids))
@@ -63,15 +71,15 @@ async def verify_receipt(request: Request, receipt_id: ReceiptId, body: models.I
     return await service_of(request).call(request, "erase", work, body.whose() if body else {}, slow=True)
 
 
-@CARE.post("/verify", summary="Search the files for words", response_model=answers.Anything)
+@CARE.post("/verify", summary="Search the store for words", response_model=answers.Anything)
 async def verify_words(request: Request, body: models.VerifyIn) -> Response:
-    """Whether words or ids are anywhere in the store's files, whosever. Needs "admin" on everything."""
+    """Whether words or ids are anywhere in the store's files or tables, whosever. Needs "admin" on everything."""
 
     def work(call: Call) -> Any:
         if not body.phrases and not body.ids:
             raise InvalidInput("name phrases or ids to look for")
-        if call.service.settings.store_file is None:
-            raise InvalidInput("only a store in a file can be searched for words")
+        if call.service.settings.path == ":memory:":
+            raise InvalidInput("a store in memory cannot be searched for words")
         return _shown(call.memory.verify_erasure(body.ids, body.phrases))
 
     service_of(request).everywhere(request)
@@ -79,14 +87,15 @@ async def verify_words(request: Request, body: models.VerifyIn) -> Response:
 
 
 def _receipt(call: Call, receipt_id: str) -> Mapping[str, Any]:
-    for found in call.memory.receipts(**call.ids):
-        if found["id"] == receipt_id:
-            return found
+    for found in call.memory.receipts(receipt_id=receipt_id, **call.ids):
+        return found
     raise NotFound(f"there is no receipt {receipt_id!r} in this scope")
 
 
 def _shown(report: dict[str, Any]) -> dict[str, Any]:
-    """A report without the folders of this machine."""
+    """A report without the folders of this machine. A database has tables instead of files."""
+    if "files" not in report:
+        return report
     return {**report, "files": {PurePath(name).name: size for name, size in report["files"].items()}}
 
 
@@ -163,12 +172,14 @@ async def jobs(
     whose: Whose,
     states: Annotated[list[str] | None, Query()] = None,
     limit: Annotated[int | None, Query(ge=0, le=2**31 - 1)] = None,
+    cursor: Cursor = None,
 ) -> Response:
     """Oldest first; states are waiting, leased and dead. Needs the right "read"."""
     wanted = bounded(request, limit, 100)
 
     def work(call: Call) -> Any:
-        return {"results": call.memory.jobs(states=states, limit=wanted, **call.ids)}
+        found = call.memory.jobs(states=states, limit=wanted + 1, after=cursor, **call.ids)
+        return one_way(found, wanted, "id")
 
     return await service_of(request).call(request, "read", work, whose)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from remanence.core.errors import StoreBusy, StoreCorrupt, StoreError, StoreFull, StoreReadOnly
+from remanence.core.errors import StoreBusy, StoreCorrupt, StoreError, StoreFull, StoreReadOnly, StoreUncertain
 
 if TYPE_CHECKING:
     import psycopg
@@ -80,9 +80,9 @@ def _no_room(name: str, said: str) -> StoreBusy:
     return StoreBusy(f"{name} takes no more connections ({said}); {_NOTHING_KEPT}, try again, or use a pooler")
 
 
-def unknown(name: str) -> StoreError:
+def unknown(name: str) -> StoreUncertain:
     """The error for a connection that was lost between the request to commit and its confirmation."""
-    return StoreError(
+    return StoreUncertain(
         f"the connection to {name} was lost while a batch was committed: it was kept whole or not at all; read what it "
         "wrote before doing it again"
     )

@@ -6,16 +6,20 @@ import math
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from remanence.core.errors import InvalidInput, MissingExtra, StoreBusy, StoreClosed, StoreError
 from remanence.stores.postgres import faults, schema
 from remanence.stores.postgres.schema import Connection
 
+T = TypeVar("T")
+
 _POLL = 0.05
+_ATTEMPTS = 5
+_PAUSE = 0.01
 _INHERITED: list[Connection] = []
 """Connections that were open when this process was forked off: closing them would hang up the parent's."""
 
@@ -56,7 +60,14 @@ class Pool:
     """The open connections of one store. Thread-safe. Nothing is opened before the first one is lent."""
 
     def __init__(
-        self, address: Address, *, size: int, timeout: float, statement_timeout: float | None, durable: bool
+        self,
+        address: Address,
+        *,
+        size: int,
+        timeout: float,
+        statement_timeout: float | None,
+        durable: bool,
+        role: str = schema.ROLE,
     ) -> None:
         if size < 1:
             raise InvalidInput(f"a store needs at least one connection, not {size}")
@@ -65,6 +76,7 @@ class Pool:
         self._size = size
         self._statement_timeout = statement_timeout
         self._durable = durable
+        self._role = role
         self._idle: list[Connection] = []
         self._reset()
         self._closed = False
@@ -175,7 +187,7 @@ class Pool:
         self._prepare()
         connection = self._connect()
         try:
-            schema.take_role(connection, self.address.name)
+            schema.take_role(connection, self.address.name, self._role)
             settings: dict[str, Any] = {
                 "search_path": f"{self.address.schema}, public",
                 "lock_timeout": f"{max(1, round(self.timeout * 1000))}ms",
@@ -185,6 +197,9 @@ class Pool:
                 # A store's statements are short; compiling them takes longer than running them.
                 "jit": "off",
             }
+            if self._role == schema.ROLE:
+                # What a batch of a store sends together, without BEGIN, sees one moment.
+                settings["default_transaction_isolation"] = "repeatable read"
             calls = ", ".join(["set_config(%s, %s, false)"] * len(settings))
             pairs = [part for pair in settings.items() for part in pair]
             connection.execute(f"SELECT {calls}".encode(), pairs)
@@ -212,6 +227,33 @@ class Pool:
                 connection.close()
                 raise StoreError(f"{self.address.name} has encoding {encoding}; a store needs a database in UTF8")
             return connection
+
+
+def trying(pool: Pool, act: Callable[[list[bool]], T]) -> T:
+    """Run a transaction, again where others got in its way or the connection was lost before its commit.
+
+    `act` borrows its connection from the pool, and sets what it is given to `[True]` while it commits, as `transaction`
+    does. Raises `StoreError`.
+    """
+    from psycopg import Error
+
+    reconnected = False
+    for attempt in range(1, _ATTEMPTS + 1):
+        committing: list[bool] = []
+        try:
+            return act(committing)
+        except Error as error:
+            lost = faults.is_lost(error)
+            if lost:
+                pool.forget_idle()
+                if committing:
+                    raise faults.unknown(pool.address.name) from error
+            again = (lost and not reconnected) or faults.is_passing(error)
+            if not again or attempt == _ATTEMPTS:
+                raise faults.translate(error, pool.address.name, pool.timeout) from error
+            reconnected = reconnected or lost
+            time.sleep(_PAUSE * attempt)
+    raise AssertionError("the last attempt returns or raises")
 
 
 @contextmanager

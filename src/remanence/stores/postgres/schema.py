@@ -3,7 +3,8 @@
 Every table that holds what belongs to somebody leads its key with the four scope columns and has a policy by them. The
 principal of a transaction is the setting `remanence.scope`, a text array of four ids in the order of the columns: a row
 is seen, and may be written, where each id of the principal is empty or that of the row. Without the setting nothing is.
-`vocab`, `spaces`, `retired` and the counters are of the whole store; any principal sees them, and none without.
+`vocab`, `spaces`, `retired` and the counters are of the whole store; any principal sees them, and none without. What
+servers share is for a role of its own, and no principal sees it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ Connection: TypeAlias = "psycopg.Connection[tuple[Any, ...]]"
 ROLE: Final = "remanence_app"
 """The role under which every batch runs; it owns nothing and can log in nowhere by itself."""
 SCHEMA: Final = "remanence"
+SERVER_ROLE: Final = "remanence_server"
+"""The role under which servers keep keys and requests; `ROLE`, under which tenants are served, reaches neither."""
 EVERYWHERE: Final = '{"","","",""}'
 """The principal of those who look after the whole store."""
 
@@ -37,6 +40,8 @@ SCOPED: Final = (
 """Tables with a policy by scope."""
 SHARED: Final = ("state", "work", "vocab", "spaces", "retired")
 """Tables of the whole store."""
+SERVER: Final = ("server_keys", "server_requests")
+"""Tables of the servers on the store, for `SERVER_ROLE` alone; see `server_tables.py`."""
 
 _FIRST = f"""
 CREATE FUNCTION principal(place int) RETURNS text LANGUAGE sql STABLE PARALLEL SAFE AS
@@ -147,6 +152,22 @@ CREATE FUNCTION taken(wanted text[]) RETURNS SETOF text LANGUAGE sql STABLE
     SELECT id FROM versions WHERE id = ANY(wanted) UNION SELECT id FROM retired WHERE id = ANY(wanted) $$;
 """
 
+_SECOND = f"""
+-- digest: SHA-256 of the secret. scope: JSON of the ids that the key is bound to. Nothing but the end of a key changes.
+CREATE TABLE server_keys(
+    id text COLLATE "C" PRIMARY KEY, name text NOT NULL, digest bytea NOT NULL, scope text NOT NULL,
+    rights text NOT NULL, created bigint NOT NULL, expires bigint, revoked bigint
+);
+-- name, body: hashes. lease: when whoever works on it is given up. answer: masked, NULL until there is one.
+CREATE TABLE server_requests(
+    name bytea PRIMARY KEY, body bytea NOT NULL, at bigint NOT NULL, lease bigint NOT NULL, nonce bytea NOT NULL,
+    status int, answer bytea
+);
+CREATE INDEX server_requests_at ON server_requests(at);
+GRANT SELECT, INSERT, UPDATE (revoked) ON server_keys TO {SERVER_ROLE};
+GRANT SELECT, INSERT, UPDATE, DELETE ON server_requests TO {SERVER_ROLE};
+"""
+
 
 def covers(prefix: str = "") -> str:
     """The condition of a policy: the principal of the transaction covers the row."""
@@ -179,7 +200,18 @@ def _create(connection: Connection) -> None:
     run(connection, "CREATE POLICY position ON state FOR SELECT USING (true)")
 
 
-STEPS: tuple[Callable[[Connection], None], ...] = (_create,)
+def _servers(connection: Connection) -> None:
+    """What servers on the store share, out of reach of the role that serves tenants."""
+    _require_role(connection, SERVER_ROLE)
+    run(connection, _SECOND)
+    for table in SERVER:
+        run(connection, f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;\nALTER TABLE {table} FORCE ROW LEVEL SECURITY")
+        run(connection, f"CREATE POLICY servers ON {table} TO {SERVER_ROLE} USING (true) WITH CHECK (true)")
+    ((schema,),) = connection.execute("SELECT current_schema()").fetchall()
+    run(connection, f"GRANT USAGE ON SCHEMA {schema} TO {SERVER_ROLE}")
+
+
+STEPS: tuple[Callable[[Connection], None], ...] = (_create, _servers)
 """`STEPS[n]` leads from layout `n` to layout `n + 1`; a published step is never edited, only followed by another."""
 
 
@@ -195,11 +227,14 @@ def layout(connection: Connection, schema: str) -> int:
 
     Raises `StoreCorrupt` when something else lies in it.
     """
-    found = connection.execute("SELECT to_regclass(%s)::text", (f"{schema}.layouts",)).fetchone()
-    if found is None or found[0] is None:
-        query = "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s"
-        rows = connection.execute(query, (schema,)).fetchall()
-        if rows[0][0]:
+    # Asked of the catalogue itself: a session remembers what it did not find by name, even when it has come since.
+    query = (
+        "SELECT count(*), count(*) FILTER (WHERE c.relname = 'layouts') FROM pg_class c "
+        "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s"
+    )
+    ((things, layouts),) = connection.execute(query, (schema,)).fetchall()
+    if not layouts:
+        if things:
             raise StoreCorrupt(
                 f"schema {schema!r} holds tables of another program, not a Remanence store; name another"
             )
@@ -239,7 +274,7 @@ def _climb(connection: Connection, schema: str, name: str) -> None:
         )
     if begin == len(STEPS):
         return
-    _require_role(connection)
+    _require_role(connection, ROLE)
     if not begin:
         run(connection, f"CREATE SCHEMA IF NOT EXISTS {schema}")
     run(connection, f"SET LOCAL search_path = {schema}, public")
@@ -249,41 +284,45 @@ def _climb(connection: Connection, schema: str, name: str) -> None:
     for number, step in enumerate(STEPS[begin:], start=begin + 1):
         step(connection)
         connection.execute("INSERT INTO layouts VALUES (%s, %s)", (number, step.__name__.strip("_")))
+    tables = connection.execute(
+        "SELECT relname FROM pg_class WHERE relnamespace = %s::regnamespace AND relkind = 'r' AND relname <> ALL(%s)",
+        (schema, [*SERVER]),
+    ).fetchall()
     run(
         connection,
         f"GRANT USAGE ON SCHEMA {schema} TO {ROLE}; "
-        f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {ROLE}; "
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON {', '.join(table for (table,) in tables)} TO {ROLE}; "
         f"REVOKE INSERT, UPDATE, DELETE ON layouts FROM {ROLE}",
     )
 
 
-def _require_role(connection: Connection) -> None:
-    """Make the role of the batches where it is missing, and let this login take it on."""
-    if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (ROLE,)).fetchone() is None:
+def _require_role(connection: Connection, role: str) -> None:
+    """Make a role of ours where it is missing, and let this login take it on."""
+    if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)).fetchone() is None:
         # Roles are of the whole server: another database may be making it right now.
         run(
             connection,
-            f"DO $$ BEGIN CREATE ROLE {ROLE} NOLOGIN NOSUPERUSER NOBYPASSRLS; "
+            f"DO $$ BEGIN CREATE ROLE {role} NOLOGIN NOSUPERUSER NOBYPASSRLS; "
             "EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$",
         )
-    if not connection.execute("SELECT pg_has_role(current_user, %s, 'MEMBER')", (ROLE,)).fetchall()[0][0]:
-        run(connection, f"GRANT {ROLE} TO CURRENT_USER")
+    if not connection.execute("SELECT pg_has_role(current_user, %s, 'MEMBER')", (role,)).fetchall()[0][0]:
+        run(connection, f"GRANT {role} TO CURRENT_USER")
 
 
-def take_role(connection: Connection, name: str) -> None:
-    """Go on as the role of the batches. Raises `StoreError` where it would not be held back by policies."""
+def take_role(connection: Connection, name: str, role: str = ROLE) -> None:
+    """Go on as a role of ours. Raises `StoreError` where it would not be held back by policies."""
     from psycopg import errors
 
     try:
-        run(connection, f"SET ROLE {ROLE}")
+        run(connection, f"SET ROLE {role}")
     except (errors.InsufficientPrivilege, errors.InvalidParameterValue) as error:
-        raise _no_member(name) from error
-    rows = connection.execute("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = %s", (ROLE,)).fetchall()
+        raise _no_member(name, role) from error
+    rows = connection.execute("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = %s", (role,)).fetchall()
     if rows[0][0]:
         raise StoreError(
-            f"role {ROLE} is exempt from row-level security; run: ALTER ROLE {ROLE} NOSUPERUSER NOBYPASSRLS"
+            f"role {role} is exempt from row-level security; run: ALTER ROLE {role} NOSUPERUSER NOBYPASSRLS"
         )
 
 
-def _no_member(name: str) -> StoreError:
-    return StoreError(f"{name}: this login may not act as {ROLE}; as an administrator, run: GRANT {ROLE} TO its name")
+def _no_member(name: str, role: str = ROLE) -> StoreError:
+    return StoreError(f"{name}: this login may not act as {role}; as an administrator, run: GRANT {role} TO its name")

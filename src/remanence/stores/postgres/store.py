@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC
 from typing import Any, Self, TypeVar
@@ -11,15 +10,16 @@ from remanence.core.clock import Clock, parse_time, to_micros, utc_now
 from remanence.core.ids import RandomBits, os_bits
 from remanence.core.scope import Scope
 from remanence.stores.postgres import erasing, faults, jobs, maintenance, nearest, reading, scanning, writing
+from remanence.stores.postgres.asking import Asked, TooMuch, at_once, can_pipeline
 from remanence.stores.postgres.codec import EVERYWHERE, Key, key_of
 from remanence.stores.postgres.maintenance import StoreInfo
-from remanence.stores.postgres.pool import Address, Pool, transaction
+from remanence.stores.postgres.pool import Address, Pool, transaction, trying
 from remanence.stores.postgres.schema import Connection
-from remanence.stores.postgres.transaction import STANDING, Cache, Standing, Transaction
+from remanence.stores.postgres.transaction import NOWHERE, STANDING, Cache, Standing, Transaction
 from remanence.stores.postgres.verify import VerificationReport
 from remanence.substrates.records.checks import check_batch, check_due, writes
 from remanence.substrates.records.id_source import IdSource
-from remanence.substrates.records.model import Vector
+from remanence.substrates.records.model import Vector, View
 from remanence.substrates.records.operations import (
     Adopt,
     Changes,
@@ -54,6 +54,7 @@ from remanence.substrates.records.operations import (
     Touch,
     Unlink,
 )
+from remanence.substrates.records.port import Tally
 
 T = TypeVar("T")
 
@@ -94,8 +95,8 @@ _OTHERS: dict[type, Callable[[Transaction, Any], Any]] = {
 _BLIND = (Put, Adopt, Enqueue)
 """Operations that look at no row which may still wait to be written."""
 
-_ATTEMPTS = 5
-_PAUSE = 0.01
+_ATTEMPTS = 3
+"""How often a batch is asked in one round trip before it gets a transaction of its own."""
 _READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED"
 _STANDING = f"SELECT {STANDING}, (SELECT at FROM work) FROM state"
@@ -148,6 +149,12 @@ class PostgresStore:
         """Where the store is, without user and password."""
         return self._address.name
 
+    @property
+    def address(self) -> str:
+        """What opens this store from anywhere, user and password included: for those who connect, not for logs."""
+        address = self._address
+        return f"{address.conninfo}{'&' if '?' in address.conninfo else '?'}schema={address.schema}"
+
     def batch(self, operations: Sequence[Operation], *, scope: Scope, actor: str = "", why: str = "") -> Outcome:
         """Run `operations` in order, atomically, under `scope`; see `RecordStore`."""
         self._pool.check_open()
@@ -179,6 +186,15 @@ class PostgresStore:
     def scopes(self) -> tuple[Scope, ...]:
         """Every scope that holds a record, for those who look after the whole store."""
         return self._everywhere(lambda tx, at: maintenance.scopes(tx))
+
+    def tallies(self, view: View) -> tuple[Tally, ...]:
+        """How many records a view shows, by scope; see `Surveyable`."""
+        return self._everywhere(lambda tx, at: maintenance.tallies(tx, view))
+
+    @property
+    def place(self) -> str:
+        """The database and schema, without user and password."""
+        return self.name
 
     def nearest(self, space: str, vector: Vector, k: int, *, scope: Scope, exact: bool = False) -> list[nearest.Near]:
         """The k versions whose vectors have the largest inner product with `vector`, found by the server's machine.
@@ -246,36 +262,51 @@ class PostgresStore:
         return self._everywhere(lambda tx, at: maintenance.info(tx, self.name, self._address.schema))
 
     def _trying(self, act: Callable[[Connection, list[bool]], T], *, writing: bool = False) -> T:
-        """Run a transaction, again where others got in its way or the connection was lost before its commit."""
-        from psycopg import Error
+        """Run a transaction on a connection of the pool; see `trying`."""
 
-        reconnected = False
-        for attempt in range(1, _ATTEMPTS + 1):
-            committing: list[bool] = []
-            try:
-                with self._pool.lend(writing=writing) as connection:
-                    return act(connection, committing)
-            except Error as error:
-                lost = faults.is_lost(error)
-                if lost:
-                    self._pool.forget_idle()
-                    if committing:
-                        raise faults.unknown(self.name) from error
-                again = (lost and not reconnected) or faults.is_passing(error)
-                if not again or attempt == _ATTEMPTS:
-                    raise faults.translate(error, self.name, self._timeout) from error
-                reconnected = reconnected or lost
-                time.sleep(_PAUSE * attempt)
-        raise AssertionError("the last attempt returns or raises")
+        def borrowing(committing: list[bool]) -> T:
+            with self._pool.lend(writing=writing) as connection:
+                return act(connection, committing)
+
+        return trying(self._pool, borrowing)
 
     def _read(
         self, connection: Connection, committing: list[bool], operations: Sequence[Operation], scope: Scope
     ) -> Outcome:
+        asked = [(read, operation) for operation in operations if isinstance(read := _OTHERS[type(operation)], Asked)]
+        if len(asked) == len(operations) and can_pipeline():
+            outcome = self._read_at_once(connection, asked, scope)
+            if outcome is not None:
+                return outcome
         with transaction(connection, _READING, committing):
             tx, _ = self._begin(connection, scope, key_of(scope))
             results = [_OTHERS[type(operation)](tx, operation) for operation in operations]
         self._learn(tx)
         return Outcome(None, tx.seq, tuple(results))
+
+    def _read_at_once(
+        self, connection: Connection, asked: Sequence[tuple[Asked[Any, Any], Operation]], scope: Scope
+    ) -> Outcome | None:
+        """What can be answered in one round trip; None where it cannot."""
+        scans = [operation for _, operation in asked if isinstance(operation, Scan) and operation.after]
+        if len(scans) == len(asked):
+            # Before every search an index asks whether there is anything new, and mostly there is not.
+            standing = Standing(*connection.execute(f"SELECT {STANDING} FROM state".encode()).fetchall()[0])
+            quiet = [scanning.nothing_new(standing, operation) for operation in scans]
+            if all(quiet):
+                return Outcome(None, standing.seq, tuple(quiet))
+        cache = self._cache
+        for _ in range(_ATTEMPTS):
+            tx = Transaction(connection, scope, cache, NOWHERE)
+            try:
+                standing, results = at_once(connection, tx, asked)
+            except TooMuch:
+                return None
+            cache = self._cache_of(standing)
+            self._learn(tx)
+            if results is not None:
+                return Outcome(None, standing.seq, tuple(results))
+        return None
 
     def _take_jobs(
         self, connection: Connection, committing: list[bool], operations: Sequence[Operation], scope: Scope
@@ -330,12 +361,16 @@ class PostgresStore:
             _principal(connection, principal)
         *standing, worked = connection.execute(_STANDING.encode()).fetchall()[0]
         where = Standing(*standing)
+        return Transaction(connection, scope, self._cache_of(where), where), max(where.at, worked)
+
+    def _cache_of(self, standing: Standing) -> Cache:
+        """The cache of what does not change before the next erasure, as of a moment."""
         cache = self._cache
-        if cache.epoch != where.epoch:
-            cache = Cache(where.epoch)
-            if where.epoch > self._cache.epoch:
+        if cache.epoch != standing.epoch:
+            cache = Cache(standing.epoch)
+            if standing.epoch > self._cache.epoch:
                 self._cache = cache
-        return Transaction(connection, scope, cache, where), max(where.at, worked)
+        return cache
 
     def _learn(self, tx: Transaction) -> None:
         """Keep what a transaction that went well found out, unless something was erased since."""
