@@ -72,7 +72,7 @@ clean: ## remove the environment, builds and caches; stores and results stay
 
 .venv/dev.stamp: .venv/base.stamp
 	@echo 'installing what the tests need'
-	$(BIN)/python -m pip install --quiet --editable '.[dev,openai,postgres,server,peers,torch]'
+	$(BIN)/python -m pip install --quiet --editable '.[dev,openai,postgres,server,peers,torch,ray,bench]'
 	@touch $@
 
 .venv/models.stamp: .venv/dev.stamp

@@ -18,6 +18,7 @@ NEVER = {
     "fastapi",
     "httpx",
     "mcp",
+    "ray",
     "rich",
     "sentence_transformers",
     "starlette",
@@ -26,6 +27,22 @@ NEVER = {
     "transformers",
     "uvicorn",
 }
+
+LATER = {
+    "remanence.kernels.claims.answers",
+    "remanence.kernels.claims.questions",
+    "remanence.kernels.timex",
+    "remanence.mechanisms.records.recall",
+    "remanence.runtime.audit",
+    "remanence.runtime.importers",
+    "remanence.runtime.knowing",
+    "remanence.runtime.sleeping",
+    "remanence.runtime.working",
+    "tempfile",
+    "zipfile",
+    "zoneinfo",
+}
+"""What takes long to load, and is loaded with the first call that needs it."""
 
 PROBE = """
 import json, sys, time
@@ -67,6 +84,12 @@ def test_import_is_light() -> None:
 def test_using_it_is_light(statement: str) -> None:
     _, modules = run(statement, PACKAGE.parent)
     assert modules & NEVER == set()
+
+
+def test_what_only_some_calls_need_comes_with_them() -> None:
+    probe = "import sys; from remanence import Memory; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert LATER.intersection(done.stdout.split()) == set()
 
 
 def test_a_slow_and_heavy_package_is_noticed(tmp_path: Path) -> None:

@@ -59,6 +59,7 @@ def copy(tmp_path: Path) -> Path:
     named = tmp_path / "remanence/stores/embedders"
     (named / "sentence_transformers.py").write_text("")
     (named / "__init__.py").write_text("def f():\n    import remanence.stores.embedders.sentence_transformers\n")
+    (tmp_path / "remanence/runtime/bulk/on_ray.py").write_text("def f():\n    import ray\n")
     for place in ("server", "server/mcp"):
         module = f"remanence.{place.replace('/', '.')}.run"
         (tmp_path / f"remanence/{place}/run.py").write_text("")
@@ -79,6 +80,7 @@ def test_an_empty_copy_passes(copy: Path) -> None:
         ("mechanisms/x.py", "import remanence.stores"),
         ("core/x.py", "import numpy"),
         ("runtime/x.py", "def f():\n    import torch"),
+        ("runtime/bulk/spread.py", "def f():\n    import ray"),
         ("cli/x.py", "import remanence.kernels.heavy"),
         ("unknown/__init__.py", ""),
     ],

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from remanence.runtime.memory import Memory
 
 
+FAILED = 3
+"""Exit status when some of many things could not be done, and the others were."""
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 _SCOPE = {"user_id": "--user", "agent_id": "--agent", "run_id": "--run", "app_id": "--app"}
@@ -183,3 +186,9 @@ def ids(function: F) -> F:
 def yes(function: F) -> F:
     """`--yes`."""
     return click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")(function)
+
+
+def ray(function: F) -> F:
+    """`--ray`."""
+    text = "Spread the work over a Ray cluster: host:port, auto, or local for one of this machine (extra: ray)."
+    return click.option("--ray", metavar="ADDRESS", help=text)(function)

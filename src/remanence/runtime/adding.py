@@ -18,7 +18,7 @@ from remanence.runtime.results import AddResult, AddRow, ManyResult, millisecond
 from remanence.substrates.records.model import Draft, Source, check_draft
 from remanence.substrates.records.operations import Outcome, Put, Written
 
-__all__ = ["KEYS", "Common", "Progress", "add", "add_many", "derive", "item_check"]
+__all__ = ["KEYS", "Common", "Progress", "add", "add_many", "derive", "drafts_of", "item_check"]
 
 Progress = Callable[[int, int | None], None]
 """Called with how much is done, and how much there is in all or None if that is unknown."""
@@ -96,7 +96,10 @@ def add(engine: Engine, messages: object, scope: Scope, common: Common) -> AddRe
     """Store messages in one transaction. See `Memory.add`."""
     started = time.perf_counter()
     parsed = parse_messages(messages, role=common.role)
-    drafts = [common.draft(engine, message, scope) for message in parsed if message.reason is None]
+    drafts = []
+    for where, raw, message in _listed(messages, parsed):
+        if message.reason is None:
+            drafts.append(_own(raw, common, where).draft(engine, message, _within(raw, scope, where)))
     drafts, degraded = derive(engine, drafts, scope)
     outcome = _put(engine, drafts, scope, wide=True) if drafts else None
     written = iter(() if outcome is None else outcome.results)
@@ -108,6 +111,39 @@ def add(engine: Engine, messages: object, scope: Scope, common: Common) -> AddRe
     if degraded:
         result["degraded"] = degraded
     return result
+
+
+def _listed(messages: Any, parsed: Sequence[Message]) -> Iterator[tuple[str, object, Message]]:
+    """Messages as they were given and as they were read, each with what goes before its errors."""
+    if isinstance(messages, str | Mapping):
+        yield "", messages, parsed[0]
+        return
+    for at, (raw, message) in enumerate(zip(messages, parsed, strict=True)):
+        yield f"message {at}: ", raw, message
+
+
+def _own(message: object, common: Common, where: str) -> Common:
+    """What holds for one message of a call: its own word, and where it has none, the call's."""
+    own = {key: message[key] for key in _COMMON if message.get(key) is not None} if isinstance(message, Mapping) else {}
+    if not own:
+        return common
+    if isinstance(own.get("metadata"), Mapping):
+        own["metadata"] = {**(common.metadata or {}), **own["metadata"]}
+    try:
+        return replace(common, **own)
+    except InvalidInput as error:
+        raise InvalidInput(f"{where}{error}") from error
+
+
+def _within(message: object, scope: Scope, where: str) -> Scope:
+    """The scope of one message of a call, which may be narrower than the call's. Raises `InvalidInput`."""
+    if not isinstance(message, Mapping) or message.keys().isdisjoint(SCOPE_KEYS):
+        return scope
+    named = ids_of({key: message[key] for key in SCOPE_KEYS if key in message})
+    for name, value in scope.items():
+        if named.setdefault(name, value) != value:
+            raise InvalidInput(f"{where}{name}={named[name]!r} contradicts {name}={value!r} of the call")
+    return Scope(**named)
 
 
 def _put(engine: Engine, drafts: Sequence[Draft], scope: Scope, *, wide: bool = False) -> Outcome:
@@ -171,6 +207,24 @@ def item_check(engine: Engine, ids: Mapping[str, object]) -> Callable[[object], 
     return check
 
 
+def drafts_of(
+    engine: Engine, ids: Mapping[str, object], common: Common
+) -> Callable[[object], tuple[list[Draft], list[str]]]:
+    """A function from an item to its drafts, each with its scope, and the reasons why others are not to be stored.
+
+    Errors as `item_check`.
+    """
+    stream = _Stream(engine, ids, common)
+
+    def read(item: object) -> tuple[list[Draft], list[str]]:
+        drafts = [placed.draft for placed in stream.read(0, item)]
+        reasons = stream.reasons()
+        stream.forget()
+        return drafts, reasons
+
+    return read
+
+
 @dataclass(frozen=True, slots=True)
 class _Placed:
     """A draft of a stream and its place in the list of ids."""
@@ -224,6 +278,10 @@ class _Stream:
     def forget(self) -> None:
         """Begin anew, with nothing waiting or noted."""
         self._ids, self._skipped, self.waiting = [], [], []
+
+    def reasons(self) -> list[str]:
+        """Why messages were passed over."""
+        return [str(row["reason"]) for row in self._skipped]
 
     def result(self, ms: float) -> ManyResult:
         """What was done."""

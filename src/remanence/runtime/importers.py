@@ -30,7 +30,7 @@ from remanence.runtime.origins import IMPORT
 from remanence.substrates.records.model import Edge, Record, View
 from remanence.substrates.records.operations import Find, Link
 
-__all__ = ["FORMATS", "import_file"]
+__all__ = ["FORMATS", "Bad", "Reader", "import_file", "reader_of", "recognise"]
 
 FORMATS: Final = ("auto", "remanence", "cube", "chat", "locomo", "mcp", *formats.READERS)
 SHOWN: Final = 20
@@ -41,7 +41,7 @@ _LOOK: Final = 1 << 16
 
 
 @dataclass(slots=True)
-class _Bad:
+class Bad:
     """Lines that could not be read: the first one is an error unless they are to be skipped."""
 
     name: str
@@ -50,6 +50,7 @@ class _Bad:
     shown: list[dict[str, Any]] = field(default_factory=list)
 
     def line(self, number: int, reason: object) -> None:
+        """A line, or a place, that cannot be read. Raises `ImportFormatError` unless bad ones are skipped."""
         if not self.skip:
             raise ImportFormatError(f"{self.name}, line {number}: {reason}; nothing was stored")
         self.count += 1
@@ -70,9 +71,9 @@ def import_file(
     if format not in FORMATS:
         raise InvalidInput(f"format {format!r} is none of {', '.join(FORMATS)}")
     with opened(source) as (stream, name):
-        found = _recognise(stream, name) if format == "auto" else format
+        found = recognise(stream, name) if format == "auto" else format
         stream.seek(0)
-        bad = _Bad(name, skip_bad)
+        bad = Bad(name, skip_bad)
         if found in ("remanence", "cube"):
             named = ids_of({**engine.defaults, **ids})
             reader = cube.import_ if found == "cube" else transfer.import_
@@ -80,12 +81,11 @@ def import_file(
         elif found == "mcp":
             result = _McpGraph(stream, bad).store(engine, ids)
         else:
-            messages = _chat if found == "chat" else _locomo if found == "locomo" else _foreign(found)
-            result = _messages(engine, messages, stream, bad, ids, progress, found)
+            result = _messages(engine, reader_of(found), stream, bad, ids, progress, found)
     return {"format": found, **result, "bad": bad.count, "bad_lines": bad.shown}
 
 
-def _recognise(stream: BinaryIO, name: str) -> str:
+def recognise(stream: BinaryIO, name: str) -> str:
     """The format of a file, by how it begins."""
     if cube.is_cube(stream):
         return "cube"
@@ -115,7 +115,7 @@ def _recognise(stream: BinaryIO, name: str) -> str:
             )
 
 
-def _json_lines(stream: BinaryIO, bad: _Bad) -> Iterator[tuple[int, dict[str, Any]]]:
+def _json_lines(stream: BinaryIO, bad: Bad) -> Iterator[tuple[int, dict[str, Any]]]:
     """`(line number, object)` of every line that is not blank."""
     stream.seek(0)
     for number, data in enumerate(stream, 1):
@@ -134,14 +134,14 @@ def _json_lines(stream: BinaryIO, bad: _Bad) -> Iterator[tuple[int, dict[str, An
 
 # Conversations
 
-Reader = Callable[[BinaryIO, _Bad, Mapping[str, object]], Iterator[tuple[int, dict[str, Any]]]]
+Reader = Callable[[BinaryIO, Bad, Mapping[str, object]], Iterator[tuple[int, dict[str, Any]]]]
 
 
 def _messages(
     engine: Engine,
     reader: Reader,
     stream: BinaryIO,
-    bad: _Bad,
+    bad: Bad,
     ids: Mapping[str, object],
     progress: Progress | None,
     format: str,
@@ -159,7 +159,7 @@ def _messages(
             bad.line(number, error)
             refused.add(at)
     # What was refused above is counted already.
-    again = reader(stream, _Bad(bad.name, skip=True), given)
+    again = reader(stream, Bad(bad.name, skip=True), given)
     items = (item for at, (_, item) in enumerate(again) if at not in refused)
     told = None if progress is None else lambda done, _: progress(done, good)
     common = Common(origin=f"{IMPORT}{format}")
@@ -167,10 +167,15 @@ def _messages(
     return {"imported": result["count"], "skipped": result["skipped"], "changes": result["changes"]}
 
 
+def reader_of(format: str) -> Reader:
+    """The reader of a format of messages: `(line or position, item)` of what a stream holds, for whom it is given."""
+    return _chat if format == "chat" else _locomo if format == "locomo" else _foreign(format)
+
+
 def _foreign(name: str) -> Reader:
     """A reader of another tool's file. Positions instead of lines."""
 
-    def read(stream: BinaryIO, bad: _Bad, given: Mapping[str, object]) -> Iterator[tuple[int, dict[str, Any]]]:
+    def read(stream: BinaryIO, bad: Bad, given: Mapping[str, object]) -> Iterator[tuple[int, dict[str, Any]]]:
         for place, item in formats.READERS[name](formats.json_of(stream, bad.name), bad.line):
             # Whose it is, as the call says it, goes before what the other tool filed it under.
             yield place, {key: value for key, value in item.items() if given.get(key) is None}
@@ -178,7 +183,7 @@ def _foreign(name: str) -> Reader:
     return read
 
 
-def _chat(stream: BinaryIO, bad: _Bad, given: Mapping[str, object]) -> Iterator[tuple[int, dict[str, Any]]]:
+def _chat(stream: BinaryIO, bad: Bad, given: Mapping[str, object]) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, line in _json_lines(stream, bad):
         item = {key: value for key, value in line.items() if key in KEYS}
         rest = {key: value for key, value in line.items() if key not in KEYS}
@@ -188,7 +193,7 @@ def _chat(stream: BinaryIO, bad: _Bad, given: Mapping[str, object]) -> Iterator[
         yield number, item
 
 
-def _locomo(stream: BinaryIO, bad: _Bad, given: Mapping[str, object]) -> Iterator[tuple[int, dict[str, Any]]]:
+def _locomo(stream: BinaryIO, bad: Bad, given: Mapping[str, object]) -> Iterator[tuple[int, dict[str, Any]]]:
     """The turns of all conversations. Positions instead of lines: a conversation is no line of its own."""
     stream.seek(0)
     try:
@@ -238,7 +243,7 @@ def _session_time(text: Any) -> Any:
 class _McpGraph:
     """Entities, observations and relations of one file. Storing it again adds only what is new."""
 
-    def __init__(self, stream: BinaryIO, bad: _Bad) -> None:
+    def __init__(self, stream: BinaryIO, bad: Bad) -> None:
         self.entities: dict[str, str | None] = {}
         self.observations: dict[tuple[str, str], None] = {}
         self.relations: dict[tuple[str, str, str], None] = {}

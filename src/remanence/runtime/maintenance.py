@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -16,7 +15,6 @@ from remanence.runtime.engine import Engine
 from remanence.runtime.files import batched
 from remanence.runtime.merged import with_merged
 from remanence.runtime.results import ReceiptDict, receipt_dict
-from remanence.stores.sqlite import SqliteStore
 from remanence.substrates.records.model import Record, View, is_derived
 from remanence.substrates.records.operations import (
     Columns,
@@ -29,9 +27,9 @@ from remanence.substrates.records.operations import (
     Reindex,
     Scan,
 )
-from remanence.substrates.records.port import RecordStore
+from remanence.substrates.records.port import Inspectable, RecordStore, Surveyable
 
-__all__ = ["erase", "histories", "rebuild", "reembed", "territories", "verify_erasure"]
+__all__ = ["erase", "histories", "rebuild", "reembed", "territories", "verify_erasure", "versions_of"]
 
 PORTION: Final = 256
 """Versions derived anew in one transaction."""
@@ -40,6 +38,7 @@ PORTION: Final = 256
 def erase(engine: Engine, memory_ids: str | Iterable[str] | None, scope: Scope, reason: str) -> ReceiptDict:
     """Destroy memories and what rests on them alone. See `Memory.erase`."""
     asked = None if memory_ids is None else tuple(with_merged(engine, _ids(memory_ids), scope))
+    from remanence.runtime.enrichment.following import forget
     from remanence.runtime.gathering import after_erasure  # It reads with what stands here.
 
     after = [] if asked is None else after_erasure(engine, asked, scope)
@@ -48,6 +47,7 @@ def erase(engine: Engine, memory_ids: str | Iterable[str] | None, scope: Scope, 
     engine.indexes.clear()
     engine.truth.clear()
     engine.handed_out.clear()
+    forget(engine)
     return receipt_dict(receipt)
 
 
@@ -64,33 +64,8 @@ def verify_erasure(
     ids = [*receipt["ids"], *receipt["derived"]] if isinstance(receipt, Mapping) else list(receipt)
     if isinstance(phrases, str) or not all(isinstance(phrase, str) for phrase in phrases):
         raise InvalidInput(f"phrases must be a list of texts, not {phrases!r}")
-    if isinstance(engine.store, SqliteStore):
-        from remanence.stores.sqlite.verify import verify_erasure as search_files
-
-        report = search_files(engine.store.path, ids, phrases)
-        findings = [
-            {"kind": f.kind, "what": f.what, "place": f.place, "offset": f.offset, "form": f.form}
-            for f in report.findings
-        ]
-        return {
-            "clean": report.clean,
-            "findings": findings,
-            "ids": report.ids,
-            "phrases": report.phrases,
-            "files": report.files,
-            "residue_cleared": report.residue_cleared,
-        }
-    search_tables = getattr(engine.store, "verify_erasure", None)
-    if search_tables is not None:
-        found = search_tables(ids, phrases)
-        return {
-            "clean": found.clean,
-            "findings": [asdict(finding) for finding in found.findings],
-            "ids": found.ids,
-            "phrases": found.phrases,
-            "tables": found.tables,
-            "residue_cleared": found.residue_cleared,
-        }
+    if isinstance(engine.store, Inspectable):
+        return engine.store.verify_erasure(ids, phrases).as_dict()
     if isinstance(receipt, Mapping):
         scope = Scope.of(receipt["scope"])
     if scope is None:
@@ -108,10 +83,9 @@ def verify_erasure(
 
 def territories(store: RecordStore) -> list[Scope]:
     """Scopes that together cover everything in a store, by one id each. Raises `InvalidInput` if it cannot tell."""
-    listing: Callable[[], Iterable[Scope]] | None = getattr(store, "scopes", None)
-    if listing is None:
+    if not isinstance(store, Surveyable):
         raise InvalidInput(f"{type(store).__name__} cannot list its scopes; name the scope with user_id or another id")
-    return list(dict.fromkeys(Scope(**dict([next(scope.items())])) for scope in listing()))
+    return list(dict.fromkeys(Scope(**dict([next(scope.items())])) for scope in store.scopes()))
 
 
 def reembed(engine: Engine, scope: Scope, progress: Progress | None) -> int:
@@ -126,7 +100,7 @@ def reembed(engine: Engine, scope: Scope, progress: Progress | None) -> int:
     space = engine.embedder.space
     columns: Columns
     (columns,) = engine.read([Scan(space=space.key)], scope)
-    return _derive(engine, scope, _versions(columns, np.flatnonzero(columns.scales == 0).tolist()), progress)
+    return _derive(engine, scope, versions_of(columns, np.flatnonzero(columns.scales == 0).tolist()), progress)
 
 
 def rebuild(engine: Engine, scope: Scope, progress: Progress | None, *, derived: bool = True) -> int:
@@ -139,14 +113,14 @@ def rebuild(engine: Engine, scope: Scope, progress: Progress | None, *, derived:
     columns: Columns
     (columns,) = engine.read([Scan()], scope)
     rows = (row for row, origin in enumerate(columns.origins) if derived or not is_derived(origin))
-    wanted = _versions(columns, rows)
+    wanted = versions_of(columns, rows)
     _reindex(engine, scope, wanted)
     done = _derive(engine, scope, wanted, progress)
     engine.indexes.clear()
     return done
 
 
-def _versions(columns: Columns, rows: Iterable[int]) -> dict[str, set[int]]:
+def versions_of(columns: Columns, rows: Iterable[int]) -> dict[str, set[int]]:
     """Version numbers by id."""
     wanted: dict[str, set[int]] = {}
     for row in rows:

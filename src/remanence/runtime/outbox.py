@@ -14,10 +14,24 @@ from remanence.runtime.engine import Engine
 from remanence.substrates.records.model import Draft, is_derived
 from remanence.substrates.records.operations import Discard, Enqueue, Job, Jobs, JobState, Requeue
 
-__all__ = ["ENRICH", "WORKER", "JobRow", "discard_jobs", "follow", "job_counts", "jobs", "note", "retry_jobs", "spread"]
+__all__ = [
+    "ENRICH",
+    "LEDGER",
+    "WORKER",
+    "JobRow",
+    "discard_jobs",
+    "follow",
+    "job_counts",
+    "jobs",
+    "note",
+    "retry_jobs",
+    "spread",
+]
 
 ENRICH: Final = "enrich"
 """Kind of the jobs that derive what follows from a change; `enrich:<name>` are those of one handler."""
+LEDGER: Final = "bulk"
+"""Kind of the lines that say that bulk work was planned (see `runtime.bulk.ledger`): kept, and no work to be done."""
 WORKER: Final = "worker"
 """Actor under which workers write."""
 STATES: Final[tuple[JobState, ...]] = ("waiting", "leased", "dead")
@@ -73,16 +87,24 @@ def jobs(
     """Jobs of a scope, oldest first. `states`: of "waiting", "leased" and "dead"; `after`: the id to go on from."""
     if limit < 1:
         raise InvalidInput(f"limit={limit!r} must be a whole number of at least 1")
-    found: Sequence[Job]
-    (found,) = engine.read([Jobs(_states(states), _words(kinds), limit, after)], scope)
-    return [_row(job) for job in found]
+    rows: list[JobRow] = []
+    while True:
+        found: Sequence[Job]
+        (found,) = engine.read([Jobs(_states(states), _words(kinds), limit, after)], scope)
+        rows += [_row(job) for job in found if job.kind != LEDGER]
+        if len(found) < limit or len(rows) >= limit:
+            return rows[:limit]
+        after = found[-1].id
 
 
 def job_counts(engine: Engine, scope: Scope) -> dict[str, int]:
     """How many jobs of a scope are in each state."""
     found: Mapping[tuple[str, str], int]
     (found,) = engine.read([Jobs(limit=0)], scope)
-    return {name: sum(count for (_, state), count in found.items() if state == name) for name in STATES}
+    return {
+        name: sum(count for (kind, state), count in found.items() if state == name and kind != LEDGER)
+        for name in STATES
+    }
 
 
 def retry_jobs(engine: Engine, scope: Scope, ids: Sequence[str] | str | None = None) -> int:

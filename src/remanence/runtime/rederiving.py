@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -39,8 +39,12 @@ _PAUSE: Final = 0.05
 _REASON: Final = "derived anew"
 
 
-def rebuild_derived(engine: Engine, scope: Scope, progress: Progress | None = None) -> int:
+def rebuild_derived(
+    engine: Engine, scope: Scope, progress: Progress | None = None, *, ahead: Callable[[], object] | None = None
+) -> int:
     """Drop what was derived in a scope and derive it anew from the raw records; from how many.
+
+    `ahead` is called once the work is noted down, and may get others to do of it what they can.
 
     The content is the same again, ids and system times aside. Others may go on writing, and working on jobs: what is
     dropped and the jobs that bring it back are one transaction, so a crash leaves work to do and no gap.
@@ -51,6 +55,8 @@ def rebuild_derived(engine: Engine, scope: Scope, progress: Progress | None = No
     Errors: `StoreError`; the rest of the work stays in the outbox.
     """
     jobs, total = _begin(engine, scope)
+    if ahead is not None:
+        ahead()
     done = 0
 
     def count(turns: int) -> None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
-from remanence.runtime import cube, importers, maintenance, outbox, reading, transfer, vectors, working
+from remanence.runtime import maintenance, outbox, reading, vectors
 from remanence.runtime.adding import Progress
-from remanence.runtime.arguments import Ids
+from remanence.runtime.arguments import Ids, limit_of
 from remanence.runtime.files import TextFile
-from remanence.runtime.rederiving import rebuild_derived
 from remanence.runtime.results import ReceiptDict
 from remanence.runtime.verbs import Filters, Verbs
 from remanence.stores.embedders import as_embedder
 from remanence.substrates.embedding import Embedder
+
+if TYPE_CHECKING:
+    from remanence.runtime.bulk.spread import Spread
+    from remanence.runtime.bulk.work import Bulk, Writer
 
 __all__ = ["CareVerbs"]
 
@@ -60,9 +63,28 @@ class CareVerbs(Verbs):
         scope = self._whom_if_any("verify_erasure", ids, filters)
         return maintenance.verify_erasure(self._engine, receipt, phrases, scope)
 
-    def receipts(self, *, filters: Filters | None = None, **ids: Unpack[Ids]) -> list[ReceiptDict]:
-        """Receipts of earlier erasures in a scope, oldest first."""
-        return reading.receipts(self._engine, self._whom("receipts", ids, filters))
+    def receipts(
+        self,
+        *,
+        limit: int | None = None,
+        after: str | None = None,
+        receipt_id: str | None = None,
+        filters: Filters | None = None,
+        **ids: Unpack[Ids],
+    ) -> list[ReceiptDict]:
+        """Receipts of earlier erasures in a scope, oldest first; 100 if no limit is given.
+
+        Args:
+            limit: how many at most.
+            after: only those after this receipt; to go on, that of the last one listed.
+            receipt_id: only this one.
+
+        Raises:
+            NotFound: `after` is no receipt in this scope.
+
+        """
+        scope = self._whom("receipts", ids, filters)
+        return reading.receipts(self._engine, scope, limit_of(limit, None, 100), after=after, receipt_id=receipt_id)
 
     # Looking after it
 
@@ -86,6 +108,8 @@ class CareVerbs(Verbs):
         `.cube` becomes a cube: the same lines in a ZIP, with a manifest of hashes.
         """
         scope = self._whom("export", ids, filters)
+        from remanence.runtime import cube, transfer  # What few need is loaded for those.
+
         if isinstance(target, str | os.PathLike) and os.fspath(target).endswith(cube.SUFFIX):
             return cube.export(self._engine, target, scope)
         return transfer.export(self._engine, target, scope)
@@ -119,6 +143,8 @@ class CareVerbs(Verbs):
         """
         scope = self._whom_if_any("import_", ids, filters)
         whose = {} if scope is None else dict(scope.items())
+        from remanence.runtime import importers
+
         return importers.import_file(self._engine, source, whose, format=format, skip_bad=skip_bad, progress=progress)
 
     def reembed(
@@ -161,12 +187,34 @@ class CareVerbs(Verbs):
 
         """
         scopes = self._places("rebuild", ids, filters, everywhere)
+        from remanence.runtime.bulk import ledger
+        from remanence.runtime.rederiving import rebuild_derived
+
         # What is worked out anew gets its terms and vectors with that.
         anew = derived and self._engine.enrich
+        for scope in scopes:
+            ledger.drop(self._engine, scope, ledger.REBUILD)
         count = sum(maintenance.rebuild(self._engine, scope, progress, derived=not anew) for scope in scopes)
         for scope in scopes if anew else ():
             rebuild_derived(self._engine, scope)
         return count
+
+    def bulk(self, spread: Spread | str = "here", *, write: Writer = "auto") -> Bulk:
+        """Import, embed and rebuild in parts that survive whoever works on them, here or over a Ray cluster.
+
+        Args:
+            spread: "here" (this process), "local" (a Ray cluster of this machine), or the address of a Ray cluster.
+            write: who writes: "workers", the "driver", or "auto"; see `remanence.runtime.bulk.work.Bulk`.
+
+        Raises:
+            InvalidInput: workers are to write into a store that only this machine can open.
+            MissingExtra: Ray is meant, and is not installed.
+            SpreadError: there is no cluster at that address.
+
+        """
+        from remanence.runtime.bulk.work import Bulk  # Few need it.
+
+        return Bulk(self._engine, spread, write=write)
 
     def flush(self, *, filters: Filters | None = None, **ids: Unpack[Ids]) -> dict[str, int]:
         """Finish what was put off: count the uses, embed what was added while the embedder could not run, and work out
@@ -177,5 +225,7 @@ class CareVerbs(Verbs):
         """
         scope = self._whom_if_any("flush", ids, filters)
         counted = self._engine.flush_uses()
+        from remanence.runtime import working
+
         worked = working.drain(self._engine, scope)["done"]
         return {"counted": counted, "embedded": vectors.finish(self._engine, scope), "worked": worked}

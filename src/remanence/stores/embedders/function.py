@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +39,10 @@ class CallableEmbedder:
         self._dim = dim
         self._inline = inline
         self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A lock cannot go to another process, and need not.
+        return (partial(CallableEmbedder, inline=self._inline), (self._fn, self._name, self._dim))
 
     @property
     def space(self) -> EmbeddingSpace:

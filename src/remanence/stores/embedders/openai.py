@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from email.message import Message
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -109,6 +110,21 @@ class OpenAIEmbedder:
         self._sleep = sleep
         self._lock = threading.Lock()
         self._opener = urllib.request.build_opener(_NoRedirect())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # To another process goes the address, with the key that opens it; open connections stay.
+        settings: dict[str, Any] = {
+            "dimensions": self._requested,
+            "batch_size": self._batch_size,
+            "timeout": self._timeout,
+            "retries": self._retries,
+            "max_chars": self._max_chars,
+            "sleep": self._sleep,
+        }
+        return (
+            partial(OpenAIEmbedder, **settings),
+            (self._model, self._url.removesuffix("/embeddings"), self._api_key),
+        )
 
     @property
     def space(self) -> EmbeddingSpace:

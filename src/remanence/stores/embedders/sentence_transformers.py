@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,11 @@ class SentenceTransformersEmbedder:
         self._batch_size = batch_size
         self._loaded: _Loaded | None = None
         self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # To another process goes which model it is, not its weights.
+        settings: dict[str, Any] = {"device": self._device, "batch_size": self._batch_size}
+        return (partial(SentenceTransformersEmbedder, **settings), (self._name,))
 
     @property
     def space(self) -> EmbeddingSpace:

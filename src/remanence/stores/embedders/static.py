@@ -83,6 +83,10 @@ class StaticEmbedder:
         self._loaded: _Loaded | None = None
         self._lock = threading.Lock()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # To another process goes where the table is, not the table; the one that ships lies elsewhere there.
+        return (StaticEmbedder, (None if self._folder == DEFAULT_TABLE else self._folder,))
+
     @property
     def space(self) -> EmbeddingSpace:
         """Name and hash of the table, and its dimension; read from its small config file, not from the table."""
