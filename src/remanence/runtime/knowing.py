@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
+import numpy as np
+
 from remanence.core.errors import InvalidInput
 from remanence.core.ids import decode, is_ulid
 from remanence.core.scope import Scope
@@ -20,10 +22,11 @@ from remanence.runtime.engine import Engine
 from remanence.runtime.enrichment.book import Fact, fact_of
 from remanence.runtime.enrichment.handler import newest_versions
 from remanence.runtime.maintenance import histories
+from remanence.runtime.resilience import Resilient
 from remanence.runtime.results import item, stamp
 from remanence.substrates.records.model import DERIVED_KINDS, Record, View
 from remanence.substrates.records.operations import Edges, Find, History
-from remanence.substrates.records.scope_index import who_speaks
+from remanence.substrates.records.scope_index import ScopeIndex, who_speaks
 
 __all__ = ["explain", "known", "ledger", "profile", "timeline"]
 
@@ -49,7 +52,9 @@ def ledger(engine: Engine, scope: Scope, view: View) -> tuple[list[Known], tuple
     Superseded, ended and retracted facts are among them; deleted ones and those put away are not.
     """
     facts = [fact for fact in _facts(engine, scope, view) if not fact.record.hidden and fact.value]
-    return [_known(fact) for fact in facts], _me(engine, scope, view)
+    # Whoever asks for these facts is about to search the index of the scope.
+    index = engine.index(scope, Resilient(engine.embedder, engine.breaker).space)
+    return [_known(fact) for fact in facts], _me_by(index, View(view.now))
 
 
 def profile(engine: Engine, scope: Scope, subject: str | None, view: View, limit: int) -> Row:
@@ -216,7 +221,21 @@ def _me(engine: Engine, scope: Scope, view: View) -> tuple[str, ...]:
     asked = [Find(View(view.now), limit=_SAMPLE, newest_first=newest, derived=False) for newest in (False, True)]
     first, last = engine.read(asked, scope)
     turns = [turn for turn in (*first, *last) if turn.role == "user"]
-    names = {name_key(name): name for turn in turns if (name := who_speaks(turn.speaker, turn.role, turn.scope))}
+    return _only_name(who_speaks(turn.speaker, turn.role, turn.scope) for turn in turns)
+
+
+def _me_by(index: ScopeIndex, view: View) -> tuple[str, ...]:
+    """`_me` from the index of a scope, without asking the store for records."""
+    with index.lock:
+        visible = index.visible(view, hidden=True)
+        rows = range(len(index)) if visible is None else np.flatnonzero(visible).tolist()
+        rows = sorted(rows, key=index.ids.__getitem__)
+        turns = (*rows[:_SAMPLE], *reversed(rows[-_SAMPLE:]))
+        return _only_name(index.speakers[index.speaker[row]] for row in turns if index.is_user[row])
+
+
+def _only_name(spoken: Iterable[str]) -> tuple[str, ...]:
+    names = {name_key(name): name for name in spoken if name}
     return tuple(names.values()) if len(names) == 1 else ()
 
 

@@ -9,19 +9,21 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from remanence.core.scope import Scope
-from remanence.kernels.claims.answers import NOTHING_KNOWN, Known, Ledger, Verdict, answer
-from remanence.kernels.claims.questions import read_question
+from remanence.kernels.claims.known import NOTHING_KNOWN, Known, Verdict
 from remanence.substrates.records.model import Record, View
 from remanence.substrates.records.operations import Changes, History
 from remanence.substrates.records.scope_index import who_speaks
 
 if TYPE_CHECKING:
+    from remanence.kernels.claims.answers import Ledger
     from remanence.runtime.engine import Engine
 
 __all__ = ["Facts", "TruthCache"]
 
-MOST: Final = 64
-"""Scopes whose facts are kept ready."""
+MOST: Final = 4096
+"""Scopes whose facts are kept ready: most have few, and reading none anew takes as long as reading some."""
+MOST_FACTS: Final = 100_000
+"""Facts that are kept ready in all these scopes together."""
 FOLLOWED: Final = 256
 """Changes of the journal that are followed one by one."""
 
@@ -35,12 +37,18 @@ class Facts:
     me: frozenset[str]
     """Names that "I" stands for."""
     facts: dict[str, Known] = field(default_factory=dict)
+    counted: int = 0
+    """Facts when these were last put among those that are kept."""
     _by_turn: dict[str, list[Known]] | None = None
 
     def verdict(self, query: str, view: View) -> Verdict:
         """What is known on the matter of a question."""
         if not self.facts:
             return NOTHING_KNOWN
+        # The rules and words of questions take long to load, and where nothing is known nobody needs them.
+        from remanence.kernels.claims.answers import answer
+        from remanence.kernels.claims.questions import read_question
+
         now = view.now
         return answer(read_question(query, view.as_of or now, self.ledger.people), self.ledger, now, view.as_of)
 
@@ -71,6 +79,7 @@ class TruthCache:
         self._engine = engine
         self._lock = threading.RLock()
         self._kept: OrderedDict[Scope, Facts] = OrderedDict()
+        self._held = 0
 
     def verdict(self, query: str, scope: Scope, view: View) -> Verdict:
         """What is known on the matter of a question."""
@@ -91,17 +100,22 @@ class TruthCache:
             return self._read(scope, view, seq)
         with self._lock:
             kept = self._kept.pop(scope, None)
+            self._held -= 0 if kept is None else kept.counted
             if kept is None or not (kept.seq == seq or self._follow(kept, scope, seq)):
                 kept = self._read(scope, view, seq)
+            kept.counted = len(kept.facts)
             self._kept[scope] = kept
-            while len(self._kept) > MOST:
-                self._kept.popitem(last=False)
+            self._held += kept.counted
+            while len(self._kept) > MOST or (self._held > MOST_FACTS and len(self._kept) > 1):
+                _, dropped = self._kept.popitem(last=False)
+                self._held -= dropped.counted
             return kept
 
     def clear(self) -> None:
         """Forget everything; the next question reads anew."""
         with self._lock:
             self._kept.clear()
+            self._held = 0
 
     def _follow(self, facts: Facts, scope: Scope, seq: int) -> bool:
         """Take over what has changed since; False where that would cost more than reading everything."""
@@ -128,6 +142,7 @@ class TruthCache:
         return who_speaks(turn.speaker, turn.role, turn.scope) not in facts.me
 
     def _read(self, scope: Scope, view: View, seq: int) -> Facts:
+        from remanence.kernels.claims.answers import Ledger
         from remanence.runtime import knowing  # It reads through the engine that this belongs to.
 
         known, me = knowing.ledger(self._engine, scope, view)

@@ -1,7 +1,8 @@
-"""How fast the PostgreSQL store is, and what its index of vectors finds: `python -m tests.stores.postgres.measure`.
+"""How fast one add is, and what the index of vectors finds: `python -m tests.stores.postgres.measure`.
 
-Starts a server of its own, with the settings that a server has by default (every commit waits for the disk), or uses
-the one that `REMANENCE_TEST_PG` names. Prints JSON.
+Searches of many tenants are measured by `python -m remanence.bench.postgres_speed`. This starts a server of its own,
+with the settings that a server has by default (every commit waits for the disk), or uses the one that
+`REMANENCE_TEST_PG` names. Prints JSON.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import random
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,15 +22,11 @@ from remanence.core.clock import utc_now
 from remanence.core.ids import os_bits
 from remanence.core.scope import Scope
 from remanence.kernels.quantize import quantize
-from remanence.mechanisms.records.recall import Recall
-from remanence.stores.embedders import StaticEmbedder
 from remanence.stores.postgres import PostgresStore
 from remanence.substrates.records.model import Draft, Vector
 from remanence.substrates.records.operations import Put
-from remanence.substrates.records.scope_index import IndexCache
 from tests.stores.postgres.server import Schemas, serve
 
-WORDS = [f"word{number}" for number in range(5000)]
 CENTRES = 200
 
 
@@ -80,45 +77,11 @@ def near(store: PostgresStore, count: int, dim: int) -> dict[str, Any]:
     return found
 
 
-def tenants(store: PostgresStore, number: int, each: int) -> dict[str, Any]:
-    """Adds of one memory, and searches of tenants chosen at random: the first of each loads its index."""
-    rng = random.Random(0)
-    embedder = StaticEmbedder()
-    cache = IndexCache(store, 1 << 30)
-    scopes = [Scope(user_id=f"tenant {tenant}") for tenant in range(number)]
-
-    def recall(scope: Scope) -> Recall:
-        return Recall(store=store, scope=scope, embedder=embedder, indexes=cache)
-
-    begun = time.perf_counter()
-    for scope in scopes:
-        mechanism = recall(scope)
-        texts = [" ".join(rng.choices(WORDS, k=12)) for _ in range(each)]
-        terms = mechanism.analyse(texts)
-        vectors = mechanism.embed(texts)
-        parts = zip(texts, terms, vectors, strict=True)
-        store.batch([Put(Draft(text, terms=stream, vector=vector)) for text, stream, vector in parts], scope=scope)
-    filled = time.perf_counter() - begun
-    adds = [
-        timed(lambda: store.batch([Put(Draft("one more", terms=("one", "more")))], scope=rng.choice(scopes)))
-        for _ in range(300)
-    ]
-
-    def search() -> None:
-        recall(rng.choice(scopes)).read(" ".join(rng.choices(WORDS, k=5)), 10, now=utc_now())
-
-    first = [timed(search) for _ in range(100)]
-    rng.seed(0)
-    rng.choices(WORDS)
-    rest = [timed(search) for _ in range(max(1000, 3 * number))]
-    return {
-        "tenants": number,
-        "memories_each": each,
-        "filled_per_s": round(number * each / filled),
-        "add": percentiles(adds),
-        "first searches": percentiles(first),
-        "searches": percentiles(rest[len(rest) // 2 :]),
-    }
+def adds(store: PostgresStore, number: int) -> dict[str, float]:
+    """Batches of one memory each, for one user after the other."""
+    scopes = [Scope(user_id=f"user {user}") for user in range(20)]
+    put = Put(Draft("one more", terms=("one", "more")))
+    return percentiles([timed(partial(store.batch, [put], scope=scopes[at % 20])) for at in range(number)])
 
 
 def main() -> None:
@@ -126,8 +89,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--vectors", type=int, default=40_000)
     parser.add_argument("--dim", type=int, default=256)
-    parser.add_argument("--tenants", type=int, default=100)
-    parser.add_argument("--each", type=int, default=1000)
+    parser.add_argument("--adds", type=int, default=300)
     chosen = parser.parse_args()
     server = serve()
     if server.can_restart:
@@ -141,7 +103,7 @@ def main() -> None:
             "remanence": __version__,
             "postgres": version,
             "machine": f"{platform.machine()}, Python {platform.python_version()}",
-            "tenants": tenants(stores[0], chosen.tenants, chosen.each),
+            "add": adds(stores[0], chosen.adds),
             "nearest": near(stores[1], chosen.vectors, chosen.dim),
         }
     print(json.dumps(report, indent=1))

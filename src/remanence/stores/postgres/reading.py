@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
 from remanence.core.clock import from_micros
 from remanence.core.errors import NotFound
 from remanence.core.scope import FIELDS
+from remanence.stores.postgres.asking import AT_ONCE, Ask, Asked, Steps, TooMuch, learn
 from remanence.stores.postgres.codec import (
     KEY_AT,
     RECORD_COLUMNS,
@@ -21,7 +22,7 @@ from remanence.stores.postgres.codec import (
     record_from,
     unpack,
 )
-from remanence.stores.postgres.transaction import Transaction
+from remanence.stores.postgres.transaction import TIDS, Transaction
 from remanence.substrates.records.filters import compile_filter
 from remanence.substrates.records.model import DERIVED, Edge, Record, View
 from remanence.substrates.records.operations import (
@@ -46,8 +47,7 @@ _PORTIONS = (128, 1024, 8192)
 Condition = tuple[str, tuple[Any, ...]]
 
 
-def get(tx: Transaction, operation: Get) -> tuple[Record | None, ...]:
-    """The newest visible version of each id."""
+def _get(tx: Transaction, operation: Get) -> Steps[tuple[Record | None, ...]]:
     shown, values = visible(operation.view)
     where, scope = tx.covered("v")
     query = (
@@ -55,29 +55,34 @@ def get(tx: Transaction, operation: Get) -> tuple[Record | None, ...]:
         f"WHERE v.id = ANY(%s) AND {where} AND {shown} ORDER BY v.id, v.version DESC"
     )
     ids = [*dict.fromkeys(map(pack, operation.ids))]
-    records = {record.id: record for record in _records(tx, tx.execute(query, (ids, *scope, *values)).fetchall())}
+    (rows,) = yield [Ask(query, (ids, *scope, *values))]
+    records = {record.id: record for record in (yield from _records(tx, rows))}
     return tuple([records.get(id) for id in operation.ids])
 
 
-def find(tx: Transaction, operation: Find) -> tuple[Record, ...]:
-    """Visible records that a predicate accepts, by id."""
+def _find(tx: Transaction, operation: Find) -> Steps[tuple[Record, ...]]:
     accepts = compile_filter(operation.where)
     limit = operation.limit
     if limit == 0:
         return ()
     if not operation.where:
-        return tuple(_page(tx, operation, operation.after, limit))
+        return tuple((yield from _page(tx, operation, operation.after, limit)))
+    if tx.in_one_piece:
+        raise TooMuch
     found: list[Record] = []
-    for record in _walk(tx, operation):
-        if accepts(record):
-            found.append(record)
-            if len(found) == limit:
-                break
-    return tuple(found)
+    after, sizes = operation.after, list(_PORTIONS)
+    while True:
+        size = sizes.pop(0) if len(sizes) > 1 else sizes[0]
+        page = yield from _page(tx, operation, after, size)
+        found += filter(accepts, page)
+        if limit is not None and len(found) >= limit:
+            return tuple(found[:limit])
+        if len(page) < size:
+            return tuple(found)
+        after = page[-1].id
 
 
-def count(tx: Transaction, operation: Count) -> int:
-    """How many records are visible."""
+def _count(tx: Transaction, operation: Count) -> Steps[int]:
     shown, values = visible(operation.view)
     where, scope = tx.covered("v")
     narrow, wanted = _narrow(operation)
@@ -86,17 +91,17 @@ def count(tx: Transaction, operation: Count) -> int:
         query = f"SELECT count(*) FROM ({newest} ORDER BY v.id, v.version DESC) v WHERE {narrow}"
     else:
         query = f"SELECT count(DISTINCT v.id) FROM versions v WHERE {where} AND {shown}"
-    return int(tx.execute(query, (*scope, *values, *wanted)).fetchall()[0][0])
+    (((number,),),) = yield [Ask(query, (*scope, *values, *wanted))]
+    return int(number)
 
 
-def history(tx: Transaction, operation: History) -> tuple[Record, ...]:
-    """All versions of one record."""
+def _history(tx: Transaction, operation: History) -> Steps[tuple[Record, ...]]:
     where, scope = tx.covered("v")
     query = f"SELECT {RECORD_COLUMNS} FROM {RECORDS} WHERE v.id = %s AND {where} ORDER BY v.version"
-    rows = tx.execute(query, (pack(operation.id), *scope)).fetchall()
+    (rows,) = yield [Ask(query, (pack(operation.id), *scope))]
     if not rows:
         raise no_record(tx, operation.id)
-    return tuple(_records(tx, rows))
+    return tuple((yield from _records(tx, rows)))
 
 
 def edges(tx: Transaction, operation: Edges) -> tuple[Edge, ...]:
@@ -117,11 +122,13 @@ def edges(tx: Transaction, operation: Edges) -> tuple[Edge, ...]:
     return tuple(sorted(found))
 
 
-def changes(tx: Transaction, operation: Changes) -> tuple[JournalEntry, ...]:
-    """Journal entries whose scope is covered."""
+def _changes(tx: Transaction, operation: Changes) -> Steps[tuple[JournalEntry, ...]]:
     where, values = tx.covered("j")
     conditions = ["j.seq > %s", where]
     parameters: list[Any] = [operation.since, *values]
+    if operation.until is not None:
+        conditions.append("j.seq <= %s")
+        parameters.append(operation.until)
     for column, wanted in (("change", operation.change), ("id", operation.id)):
         if wanted is not None:
             conditions.append(f"j.{column} = %s")
@@ -132,6 +139,8 @@ def changes(tx: Transaction, operation: Changes) -> tuple[JournalEntry, ...]:
         f"FROM journal j WHERE {' AND '.join(conditions)} ORDER BY j.seq LIMIT %s"
     )
     parameters.append(operation.limit)
+    (rows,) = yield [Ask(query, parameters)]
+    yield from learn(tx, scopes={(row[5], row[6], row[7], row[8]) for row in rows})
     return tuple(
         [
             JournalEntry(
@@ -146,14 +155,16 @@ def changes(tx: Transaction, operation: Changes) -> tuple[JournalEntry, ...]:
                 version=row[11],
                 detail={} if row[12] is None else json.loads(row[12]),
             )
-            for row in tx.execute(query, parameters).fetchall()
+            for row in rows
         ]
     )
 
 
-def lookup(tx: Transaction, operation: Lookup) -> tuple[int | None, ...]:
-    """Integers of terms."""
-    tids = tx.tids(dict.fromkeys(operation.terms))
+def _lookup(tx: Transaction, operation: Lookup) -> Steps[tuple[int | None, ...]]:
+    tids, missing = tx.known_tids(dict.fromkeys(operation.terms))
+    if missing:
+        (rows,) = yield [Ask(TIDS, ([*missing],))]
+        tids |= tx.learn_tids(missing, rows)
     return tuple([tids.get(term) for term in operation.terms])
 
 
@@ -167,7 +178,7 @@ def pending(tx: Transaction, operation: Pending) -> tuple[Record, ...]:
         f"(SELECT 1 FROM vectors e WHERE {same} AND e.space = %s AND e.seq = v.seq) ORDER BY v.seq LIMIT %s"
     )
     rows = tx.execute(query, (*values, space.number if space else 0, operation.limit)).fetchall()
-    return tuple(_records(tx, rows))
+    return tuple(records_of(tx, rows))
 
 
 def spaces(tx: Transaction, operation: Spaces) -> tuple[tuple[str, int], ...]:
@@ -233,19 +244,7 @@ def no_record(tx: Transaction, id: str) -> NotFound:
     return NotFound(f"no record {id!r} in scope {tx.scope}")
 
 
-def _walk(tx: Transaction, operation: Find) -> Iterator[Record]:
-    """All records of the operation but for its predicate and its limit, in portions that grow."""
-    after, sizes = operation.after, list(_PORTIONS)
-    while True:
-        size = sizes.pop(0) if len(sizes) > 1 else sizes[0]
-        page = _page(tx, operation, after, size)
-        yield from page
-        if len(page) < size:
-            return
-        after = page[-1].id
-
-
-def _page(tx: Transaction, operation: Find, after: str | None, limit: int | None) -> list[Record]:
+def _page(tx: Transaction, operation: Find, after: str | None, limit: int | None) -> Steps[list[Record]]:
     """The newest visible version of each record behind `after`, in order of ids, of the wanted kinds."""
     down = operation.newest_first
     shown, values = visible(operation.view)
@@ -269,19 +268,23 @@ def _page(tx: Transaction, operation: Find, after: str | None, limit: int | None
     )
     narrow, wanted = _narrow(operation)
     # First which, then what they hold: texts would only be carried through the sort.
-    query = f"SELECT v.seq FROM ({newest}) v{' WHERE ' + narrow if narrow else ''} ORDER BY v.id{turn} LIMIT %s"
-    seqs = [seq for (seq,) in tx.execute(query, (*parameters, *wanted, limit))]
+    query = f"SELECT v.id, v.seq FROM ({newest}) v{' WHERE ' + narrow if narrow else ''} ORDER BY v.id{turn} LIMIT %s"
+    parameters += wanted
+    if tx.in_one_piece or (limit is not None and limit <= AT_ONCE):
+        most = AT_ONCE + 1 if limit is None else min(limit, AT_ONCE + 1)
+        chosen = f"WITH n AS MATERIALIZED ({query}) SELECT {RECORD_COLUMNS} FROM n, {RECORDS}"
+        (rows,) = yield [Ask(f"{chosen} WHERE v.seq = n.seq ORDER BY n.id{turn}", (*parameters, most))]
+        if len(rows) > AT_ONCE:
+            raise TooMuch
+        return (yield from _records(tx, rows))
+    (seqs,) = yield [Ask(query, (*parameters, limit))]
     found: list[Record] = []
     for start in range(0, len(seqs), _PORTIONS[-1]):
-        found += _by_seq(tx, seqs[start : start + _PORTIONS[-1]])
+        part = [seq for _, seq in seqs[start : start + _PORTIONS[-1]]]
+        (rows,) = yield [Ask(f"SELECT v.seq, {RECORD_COLUMNS} FROM {RECORDS} WHERE v.seq = ANY(%s::bigint[])", (part,))]
+        by_seq = {row[0]: row[1:] for row in rows}
+        found += yield from _records(tx, [by_seq[seq] for seq in part])
     return found
-
-
-def _by_seq(tx: Transaction, seqs: Sequence[int]) -> list[Record]:
-    """Records in the order of `seqs`."""
-    query = f"SELECT v.seq, {RECORD_COLUMNS} FROM {RECORDS} WHERE v.seq = ANY(%s::bigint[])"
-    rows = {row[0]: row[1:] for row in tx.execute(query, ([*seqs],))}
-    return _records(tx, [rows[seq] for seq in seqs])
 
 
 def _narrow(operation: Find | Count) -> Condition:
@@ -297,8 +300,32 @@ def _narrow(operation: Find | Count) -> Condition:
     return " AND ".join(parts), tuple(parameters)
 
 
-def _records(tx: Transaction, rows: Iterable[Row]) -> list[Record]:
-    """Records from rows; the words of all of them are looked up at once."""
+def records_of(tx: Transaction, rows: Sequence[Row]) -> list[Record]:
+    """Records from rows of `RECORD_COLUMNS`; the words of all of them are looked up at once."""
     listed = [(row, unpack_terms(row[TERMS_AT])) for row in rows]
     tx.decode(tuple(chain.from_iterable(terms for _, terms in listed)))
+    return _made(tx, listed)
+
+
+def _records(tx: Transaction, rows: Sequence[Row]) -> Steps[list[Record]]:
+    listed = [(row, unpack_terms(row[TERMS_AT])) for row in rows]
+    yield from learn(tx, chain.from_iterable(terms for _, terms in listed), {row[KEY_AT] for row in rows})
+    return _made(tx, listed)
+
+
+def _made(tx: Transaction, listed: Sequence[tuple[Row, tuple[int, ...]]]) -> list[Record]:
     return [record_from(row, tx.scope_of(row[KEY_AT]), tx.decode(terms)) for row, terms in listed]
+
+
+get = Asked(_get)
+"""The newest visible version of each id."""
+find = Asked(_find)
+"""Visible records that a predicate accepts, by id."""
+count = Asked(_count)
+"""How many records are visible."""
+history = Asked(_history)
+"""All versions of one record."""
+changes = Asked(_changes)
+"""Journal entries whose scope is covered."""
+lookup = Asked(_lookup)
+"""Integers of terms."""

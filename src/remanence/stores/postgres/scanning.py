@@ -1,34 +1,80 @@
-"""The answer to `Scan`: versions as columns, as fast as Python and the server can hand them over."""
+"""The answer to `Scan`: versions as columns, as fast as Python and the server can hand them over.
+
+What goes in one piece comes as few values: the server strings numbers, ids, term streams and vectors of all rows
+together, which costs it less than sending rows, and numpy takes them apart. What is larger comes row by row.
+"""
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from remanence.core.scope import FIELDS, Scope
-from remanence.stores.postgres.codec import Key, Row, unpack
-from remanence.stores.postgres.transaction import Transaction
+from remanence.stores.postgres.asking import AT_ONCE, Ask, Asked, Steps, TooMuch, learn
+from remanence.stores.postgres.codec import Key, Row, digest, unpack
+from remanence.stores.postgres.transaction import Standing, Transaction
 from remanence.substrates.records.model import AWAY
 from remanence.substrates.records.operations import NEVER, Columns, Scan
 
 _AT_ONCE = 2048
 """Rows per portion."""
 _SHORT_TAIL = 2048
+_ID = 26
+"""Characters of an id."""
+_HIDDEN = f"(v.state IN ({', '.join(map(repr, sorted(AWAY)))}) OR v.trust <= 0)::int"
 _COLUMNS = (
     "v.seq, v.id, v.version, v.kind, v.app_id, v.user_id, v.agent_id, v.run_id, v.speaker, v.role, v.event_at, "
-    "v.valid_from, v.valid_to, v.recorded_at, v.terms, v.origin, "
-    f"(v.state IN ({', '.join(map(repr, sorted(AWAY)))}) OR v.trust <= 0)::int"
+    f"v.valid_from, v.valid_to, v.recorded_at, v.terms, v.origin, {_HIDDEN}"
 )
+_NUMBERS = ("seq", "version", "event_at", "valid_from", "recorded_at", "hidden", "valid_to", "closed_at", "ended_at",
+            "closed_seq")  # fmt: skip
+_OPEN = frozenset(("valid_to", "closed_at", "ended_at", "closed_seq"))
+"""Numbers that may be NULL, for which `NEVER` stands."""
+_WORDS = ("kind", "speaker", "role", "origin")
+_SPACE = "(SELECT space FROM spaces WHERE digest = %s)"
 
 
-def scan(tx: Transaction, operation: Scan) -> Columns:
-    """Versions since a journal position, with closings and late vectors."""
+def nothing_new(standing: Standing, operation: Scan) -> Columns | None:
+    """The answer to a scan after which nothing has changed; None where something has, or may have."""
+    if operation.after != standing.seq or operation.vectors_after != standing.late:
+        return None
+    nothing = np.zeros(0, np.int64)
+    return Columns(
+        seq=standing.seq,
+        vectors_seq=standing.late,
+        erased=False,
+        ids=[],
+        versions=nothing.astype(np.int32),
+        kinds=[],
+        scopes=[],
+        scope_of=nothing.astype(np.int32),
+        speakers=[],
+        roles=[],
+        origins=[],
+        hidden=nothing.astype(np.bool_),
+        event_at=nothing,
+        valid_from=nothing,
+        valid_to=nothing,
+        recorded_at=nothing,
+        closed_at=nothing,
+        ended_at=nothing,
+        terms=nothing.astype(np.int32),
+        term_offsets=np.zeros(1, np.int64),
+        vectors=None,
+        scales=nothing.astype(np.float32),
+        closed=[],
+        embedded=[],
+    )
+
+
+def _scan_rows(tx: Transaction, operation: Scan) -> Columns:
     after = min(operation.after, tx.seq)
-    # Before every search an index asks whether there is anything new, and mostly there is not.
+    # The standing is that of the batch: what it has written itself is new.
     quiet = after == tx.seq and operation.vectors_after == tx.late
     kinds: list[str] = []
     ids: list[str] = []
@@ -64,9 +110,9 @@ def scan(tx: Transaction, operation: Scan) -> Columns:
     seqs = table[0]
     closed_at = np.full(len(ids), NEVER, dtype=np.int64)
     ended_at = np.full(len(ids), NEVER, dtype=np.int64)
-    closed = [] if quiet else _closed(tx, after)
+    closed = [] if quiet else tx.execute(*_closings(tx, after)).fetchall()
     if closed:
-        listed = [(seq, at, end) for seq, _, _, at, end in closed if seq > after]
+        listed = [(seq, at, end) for _, _, at, end, seq in closed if seq > after]
         closings = np.array(listed, dtype=np.int64).reshape(-1, 3)
         rows_of = np.searchsorted(seqs, closings[:, 0])
         closed_at[rows_of], ended_at[rows_of] = closings[:, 1], closings[:, 2]
@@ -75,6 +121,7 @@ def scan(tx: Transaction, operation: Scan) -> Columns:
     if lengths:
         np.cumsum(np.concatenate(lengths), out=offsets[1:])
     vectors, scales = _vectors(tx, operation, after, seqs)
+    late = None if quiet or not after or operation.space is None else _late(tx, operation, after)
     return Columns(
         seq=tx.seq,
         vectors_seq=tx.late,
@@ -98,9 +145,109 @@ def scan(tx: Transaction, operation: Scan) -> Columns:
         term_offsets=offsets,
         vectors=vectors,
         scales=scales,
-        closed=[(id, version, at, end) for _, id, version, at, end in closed],
-        embedded=[] if quiet else _embedded(tx, operation, after),
+        closed=[row[:4] for row in closed],
+        embedded=[] if late is None else tx.execute(*late).fetchall(),
     )
+
+
+def _scan_at_once(tx: Transaction, operation: Scan) -> Steps[Columns]:
+    after, space = operation.after, operation.space
+    fixed = dict(zip(FIELDS, tx.only_scope or tx.key, strict=True))
+    loose = [name for name in FIELDS if not fixed[name] and not tx.only_scope]
+    where, values = tx.covered("v")
+    listed = ", ".join(f"array_agg({name})" for name in (*_WORDS, *loose))
+    own = ", ".join(f"v.{name}" for name in (*_NUMBERS, *_WORDS, *loose) if name != "hidden")
+    asks = [
+        Ask(
+            f"SELECT count(*), string_agg({'||'.join(map(_strung, _NUMBERS))}, ''), string_agg(id, ''), "
+            f"string_agg(terms, ''), string_agg(int4send(octet_length(terms)), ''), {listed} FROM "
+            f"(SELECT v.id, v.terms, {own}, {_HIDDEN} AS hidden FROM versions v "
+            f"WHERE v.seq > %s AND {where} ORDER BY v.seq LIMIT %s) v",
+            (after, *values, AT_ONCE + 1),
+        )
+    ]
+    if space is not None:
+        where, values = tx.covered("e")
+        vectors = (
+            f"SELECT e.seq, e.scale, e.data FROM vectors e WHERE {where} AND e.space = {_SPACE} AND e.seq > %s LIMIT %s"
+        )
+        strung = "string_agg(int8send(seq), ''), string_agg(float8send(scale), ''), string_agg(data, '')"
+        asks.append(Ask(f"SELECT {strung} FROM ({vectors}) e", (*values, digest(space), after, AT_ONCE + 1)))
+    if after:
+        asks.append(_closings(tx, after))
+        asks += [_late(tx, operation, after)] if space is not None else []
+    (row,), *others = yield asks
+    count, numbers, ids, terms, lengths, *words = row
+    if count > AT_ONCE:
+        raise TooMuch
+    table = np.frombuffer(numbers or b"", ">i8").reshape(count, len(_NUMBERS)).T.astype(np.int64, order="C")
+    column = dict(zip(_NUMBERS, table, strict=True))
+    known: dict[Any, Any] = {}
+    kinds, speakers, roles, origins = ([*_shared(part or (), known)] for part in words[: len(_WORDS)])
+    parts = dict(zip(loose, words[len(_WORDS) :], strict=True))
+    keys = list(zip(*(parts.get(name) or [fixed[name]] * count for name in FIELDS), strict=True))
+    places: dict[Key, int] = {key: place for place, key in enumerate(dict.fromkeys(keys))}
+    yield from learn(tx, scopes=places)
+    offsets = np.zeros(count + 1, dtype=np.int64)
+    np.cumsum(np.frombuffer(lengths or b"", ">i4") // 4, out=offsets[1:])
+    vectors_of, scales = _unstrung(others.pop(0)[0] if space is not None else (None, None, None), column["seq"])
+    closed, *late = others or (_closed_among(column, ids or ""),)
+    return Columns(
+        seq=tx.seq,
+        vectors_seq=tx.late,
+        erased=0 < after < max(tx.epoch, tx.reindexed),
+        ids=[(ids or "")[start : start + _ID] for start in range(0, count * _ID, _ID)],
+        versions=column["version"].astype(np.int32),
+        kinds=kinds,
+        scopes=[tx.scope_of(key) for key in places],
+        scope_of=np.fromiter(map(places.__getitem__, keys), np.int32, count),
+        speakers=speakers,
+        roles=roles,
+        origins=origins,
+        hidden=column["hidden"].astype(np.bool_),
+        event_at=column["event_at"],
+        valid_from=column["valid_from"],
+        valid_to=column["valid_to"],
+        recorded_at=column["recorded_at"],
+        closed_at=column["closed_at"],
+        ended_at=column["ended_at"],
+        terms=np.frombuffer(terms or b"", dtype="<i4").astype(np.int32),
+        term_offsets=offsets,
+        vectors=vectors_of,
+        scales=scales,
+        closed=[(row[0], row[1], row[2], row[3]) for row in closed],
+        embedded=[(row[0], row[1], row[2], row[3]) for row in chain.from_iterable(late)],
+    )
+
+
+scan = Asked(_scan_at_once, instead=_scan_rows)
+"""Versions since a journal position, with closings and late vectors."""
+
+
+def _strung(name: str) -> str:
+    """A number of a row as eight bytes."""
+    return f"int8send(coalesce({name}, {NEVER}))" if name in _OPEN else f"int8send({name})"
+
+
+def _unstrung(row: Row, seqs: NDArray[np.int64]) -> tuple[NDArray[np.int8] | None, NDArray[np.float32]]:
+    """Vectors and scales of the rows at `seqs` from those that the server strung together in some order."""
+    scales = np.zeros(len(seqs), dtype=np.float32)
+    if row[0] is None:
+        return None, scales
+    places = np.searchsorted(seqs, np.frombuffer(row[0], ">i8"))
+    data = np.frombuffer(row[2], np.int8).reshape(len(places), -1)
+    vectors = np.zeros((len(seqs), data.shape[1]), dtype=np.int8)
+    vectors[places] = data
+    scales[places] = np.frombuffer(row[1], ">f8")
+    return vectors, scales
+
+
+def _closed_among(column: dict[str, NDArray[np.int64]], ids: str) -> list[tuple[str, int, int, int]]:
+    """Closings of the listed rows in their order, which are all there are where everything is listed."""
+    rows = np.flatnonzero(column["closed_seq"] != NEVER)
+    rows = rows[np.argsort(column["closed_seq"][rows], kind="stable")]
+    numbers = (column[name][rows].tolist() for name in ("version", "closed_at", "ended_at"))
+    return list(zip((ids[row * _ID : (row + 1) * _ID] for row in rows.tolist()), *numbers, strict=True))
 
 
 def _portions(tx: Transaction, after: int) -> Iterator[Sequence[Row]]:
@@ -124,13 +271,25 @@ def _shared(column: Sequence[Any], known: dict[Any, Any]) -> Iterator[Any]:
     return map(known.__getitem__, column)
 
 
-def _closed(tx: Transaction, after: int) -> list[tuple[int, str, int, int, int]]:
+def _closings(tx: Transaction, after: int) -> Ask:
+    """Asks for what was closed after a position."""
     where, values = tx.covered("v")
     query = (
-        "SELECT v.seq, v.id, v.version, v.closed_at, v.ended_at FROM versions v "
+        "SELECT v.id, v.version, v.closed_at, v.ended_at, v.seq FROM versions v "
         f"WHERE v.closed_seq > %s AND {where} ORDER BY v.closed_seq"
     )
-    return [(row[0], row[1], row[2], row[3], row[4]) for row in tx.execute(query, (after, *values))]
+    return Ask(query, (after, *values))
+
+
+def _late(tx: Transaction, operation: Scan, after: int) -> Ask:
+    """Asks for vectors that came late to versions which the reader already has."""
+    where, values = tx.covered("e")
+    same = " AND ".join(f"v.{name} = e.{name}" for name in FIELDS)
+    query = (
+        f"SELECT v.id, v.version, e.data, e.scale FROM vectors e JOIN versions v ON {same} AND v.seq = e.seq "
+        f"WHERE e.late > %s AND e.space = {_SPACE} AND e.seq <= %s AND {where} ORDER BY e.late"
+    )
+    return Ask(query, (operation.vectors_after, digest(operation.space or ""), after, *values))
 
 
 def _vectors(
@@ -154,18 +313,3 @@ def _vectors(
             vectors[places] = np.frombuffer(b"".join(data), dtype=np.int8).reshape(-1, space.dim)
             scales[places] = scale
     return vectors, scales
-
-
-def _embedded(tx: Transaction, operation: Scan, after: int) -> list[tuple[str, int, bytes, float]]:
-    """Vectors that came late to versions which the reader already has."""
-    space = None if operation.space is None else tx.space(operation.space)
-    if space is None or not after:
-        return []
-    where, values = tx.covered("e")
-    same = " AND ".join(f"v.{name} = e.{name}" for name in FIELDS)
-    query = (
-        f"SELECT v.id, v.version, e.data, e.scale FROM vectors e JOIN versions v ON {same} AND v.seq = e.seq "
-        f"WHERE e.late > %s AND e.space = %s AND e.seq <= %s AND {where} ORDER BY e.late"
-    )
-    rows = tx.execute(query, (operation.vectors_after, space.number, after, *values))
-    return [(row[0], row[1], row[2], row[3]) for row in rows]

@@ -37,6 +37,10 @@ CACHED_TERMS = 1 << 20
 _EVER = -(1 << 63)
 """A time before all others."""
 
+TERMS = "SELECT tid, term FROM vocab WHERE tid = ANY(%s)"
+TIDS = "SELECT digest, tid FROM vocab WHERE digest = ANY(%s)"
+LONG_SCOPE = f"SELECT {KEY}, ids FROM scopes WHERE ({KEY}) = (%s, %s, %s, %s)"
+
 _INSERTS = {
     "versions": 26,
     "vectors": 9,
@@ -68,6 +72,9 @@ class Cache:
         self.scopes: dict[Key, Scope] = {}
         self.placed: set[Key] = set()
         """Keys that are in the table of scopes."""
+        self.only: dict[Key, Key | None] = {}
+        """The one scope that a principal covered when it was last looked up, to which others may have come since; None
+        where there were several, of which none but an erasure makes fewer."""
 
     def learn(self, other: Cache) -> None:
         """Take over what a committed transaction found out."""
@@ -77,6 +84,7 @@ class Cache:
         self.terms.update(other.terms)
         self.scopes.update(other.scopes)
         self.placed |= other.placed
+        self.only.update(other.only)
 
 
 class Standing(NamedTuple):
@@ -92,6 +100,8 @@ class Standing(NamedTuple):
 
 
 STANDING = ", ".join(Standing._fields)
+NOWHERE = Standing(0, _EVER, "", 0, 0, 0, 0)
+"""Stands for what is not known yet."""
 
 
 class Transaction:
@@ -126,7 +136,7 @@ class Transaction:
         self._newest_id = ""
         self._ids: IdSource | None = None
         self.found = Cache(committed.epoch)
-        self._committed = committed
+        self._remember(committed)
         self._spaces: dict[str, Space | None] = {}
         self._only: tuple[Key | None] | None = None
         self._owners: dict[str, Key | None] = {}
@@ -134,6 +144,29 @@ class Transaction:
         self._versions: list[tuple[Row, Sequence[str], str]] = []
         self._waiting: dict[str, list[Row]] = {table: [] for table in _INSERTS}
         self._near: dict[Space, list[tuple[Key, int, Vector]]] = {}
+        self.in_one_piece = False
+        """Whether statements are made before it is known where the store stands, and answered all at once."""
+
+    def take_for_granted(self) -> bool:
+        """Make statements by what was known before (see `asking.at_once`); whether the one scope has to be checked."""
+        self.in_one_piece = True
+        self._only = (self._committed.only.get(self.key),)
+        return self._only != (None,) or self.key not in self._committed.only
+
+    def stands(self, standing: Standing, covered: Sequence[Row] | None) -> bool:
+        """Learn where the store stands, and whether what was taken for granted is so.
+
+        `covered`: the first two scopes that the principal covers, if they had to be looked up.
+        """
+        self.standing = standing
+        self.seq, self.late, self.reindexed = standing.seq, standing.late, standing.reindexed
+        if covered is None:
+            return self.epoch == standing.epoch
+        first = tuple(covered[0]) if len(covered) == 1 else None
+        if covered:
+            self.found.only[self.key] = first
+        # Statements that name no single scope are right for one scope too, though not as fast.
+        return self.epoch == standing.epoch and self.only_scope in (None, first)
 
     def execute(self, query: str, parameters: Sequence[Any] = ()) -> psycopg.Cursor[Row]:
         """Run a statement of our own; what callers gave is in its parameters alone."""
@@ -181,11 +214,17 @@ class Transaction:
     def forget_caches(self) -> None:
         """After an erasure within this batch: rows that caches remember may be gone."""
         self.erased = True
-        self._committed = self.found = Cache(self.seq)
+        self.found = Cache(self.seq)
+        self._remember(self.found)
         self._owners.clear()
         self._taken.clear()
         self._spaces.clear()
         self._only = None
+
+    def _remember(self, cache: Cache) -> None:
+        self._committed = cache
+        # A cache that has grown too large begins new dictionaries: what was found in the old ones stays good.
+        self._tids, self._terms = cache.tids, cache.terms
 
     @property
     def epoch(self) -> int:
@@ -199,13 +238,26 @@ class Transaction:
         columns: Key = (key[0], key[1], key[2], key[3])
         scope = self._committed.scopes.get(columns) or self.found.scopes.get(columns)
         if scope is None:
-            if any(map(is_hashed, columns)):
-                ((ids,),) = self.execute(f"SELECT ids FROM scopes WHERE ({KEY}) = (%s, %s, %s, %s)", columns).fetchall()
-                scope = scope_from(ids)
-            else:
-                scope = scope_from(columns)
-            self.found.scopes[columns] = scope
+            if self.unknown_scopes((columns,)):
+                self.learn_scopes(self.execute(LONG_SCOPE, columns))
+            scope = self.found.scopes[columns]
         return scope
+
+    def unknown_scopes(self, keys: Iterable[Key]) -> list[Key]:
+        """Those keys whose scopes have to be asked for, by `LONG_SCOPE`, since they hold hashes of ids."""
+        known, found = self._committed.scopes, self.found.scopes
+        long = []
+        for key in keys:
+            if key not in known and key not in found:
+                if any(map(is_hashed, key)):
+                    long.append(key)
+                else:
+                    found[key] = scope_from(key)
+        return long
+
+    def learn_scopes(self, rows: Iterable[Row]) -> None:
+        """Take note of what `LONG_SCOPE` has answered."""
+        self.found.scopes.update(((row[0], row[1], row[2], row[3]), scope_from(row[4])) for row in rows)
 
     def place(self, scope: Scope) -> Key:
         """The key of a scope, which is noted down where it is new."""
@@ -285,32 +337,50 @@ class Transaction:
 
     # Terms
 
-    def tids(self, terms: Iterable[str]) -> dict[str, int]:
-        """The integers of those terms that occur in the store."""
-        known, found = self._committed.tids, self.found
+    def known_tids(self, terms: Iterable[str]) -> tuple[dict[str, int], dict[bytes, str]]:
+        """The integers of those terms that are known to occur, and the others by digest, to be asked for by `TIDS`."""
+        known, found = self._tids, self.found.tids
         missing = {}
         answer = {}
         for term in terms:
-            tid = known.get(term) or found.tids.get(term)
+            tid = known.get(term) or found.get(term)
             if tid is None:
                 missing[digest(term)] = term
             else:
                 answer[term] = tid
-        if missing:
-            query = "SELECT digest, tid FROM vocab WHERE digest = ANY(%s)"
-            for key, tid in self.execute(query, ([*missing],)):
-                term = missing[bytes(key)]
-                answer[term] = found.tids[term] = tid
-                found.terms[tid] = term
+        return answer, missing
+
+    def learn_tids(self, missing: Mapping[bytes, str], rows: Iterable[Row]) -> dict[str, int]:
+        """Take note of what `TIDS` has answered."""
+        answer = {missing[bytes(key)]: tid for key, tid in rows}
+        self.found.tids.update(answer)
+        self.found.terms.update((tid, term) for term, tid in answer.items())
         return answer
+
+    def tids(self, terms: Iterable[str]) -> dict[str, int]:
+        """The integers of those terms that occur in the store."""
+        answer, missing = self.known_tids(terms)
+        if missing:
+            answer |= self.learn_tids(missing, self.execute(TIDS, ([*missing],)))
+        return answer
+
+    def unknown_terms(self, tids: Iterable[int]) -> list[int]:
+        """Those integers whose terms have to be asked for, by `TERMS`."""
+        known, found = self._terms, self.found.terms
+        return [tid for tid in set(tids) if tid not in known and tid not in found]
+
+    def learn_terms(self, rows: Iterable[Row]) -> None:
+        """Take note of what `TERMS` has answered."""
+        self.found.terms.update((tid, unpack(column)) for tid, column in rows)
 
     def decode(self, tids: tuple[int, ...]) -> tuple[str, ...]:
         """The terms behind a stream of integers."""
-        known, found = self._committed.terms, self.found.terms
-        missing = [tid for tid in dict.fromkeys(tids) if tid not in known and tid not in found]
-        if missing:
-            for tid, column in self.execute("SELECT tid, term FROM vocab WHERE tid = ANY(%s)", (missing,)):
-                found[tid] = unpack(column)
+        known, found = self._terms, self.found.terms
+        try:
+            return tuple(map(known.__getitem__, tids))
+        except KeyError:
+            if missing := self.unknown_terms(tids):
+                self.learn_terms(self.execute(TERMS, (missing,)))
         return tuple([known.get(tid) or found[tid] for tid in tids])
 
     def _intern(self, streams: Sequence[Sequence[str]]) -> dict[str, int]:
