@@ -35,6 +35,9 @@ HEAVY = {
     "transformers",
     "uvicorn",
 }
+# What is made of tensors is found by its substrate's name, and loaded as a whole by those who ask for it.
+TENSORS = {"torch", "transformers", "safetensors"}
+MADE_OF_TENSORS = re.compile(r"/(?:sequence|training|weights|kv)(?:_rules\.py$|/)")
 TERMINAL = {"click", "rich"}
 ABOVE_RUNTIME = {"bench", "cli", "compat", "server"}
 
@@ -186,7 +189,8 @@ def foreign_imports(source: Source) -> list[str]:
             found.append(f"{line}: core imports {top}; it stands on the standard library alone")
         if top in TERMINAL and source.layer != "cli":
             found.append(f"{line}: imports {top}; only cli talks to a terminal")
-        if top in HEAVY and not on_demand:
+        expected = top in TENSORS and MADE_OF_TENSORS.search(source.path)
+        if top in HEAVY and not on_demand and not expected:
             found.append(f"{line}: imports {top} when the module is loaded; import it in the function that needs it")
     return found
 

@@ -6,6 +6,7 @@ A mechanism gives `init_state` and `advance`, and nothing about padding, saving 
 from __future__ import annotations
 
 import functools
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -19,7 +20,7 @@ from remanence.substrates.sequence import state as states
 from remanence.substrates.sequence.mechanism import State
 
 
-class SequenceLayer(nn.Module):
+class SequenceLayer(nn.Module, ABC):
     """A layer x [B, T, D] -> y [B, T, D] with a state.
 
     Args:
@@ -46,18 +47,18 @@ class SequenceLayer(nn.Module):
 
     # What a mechanism gives.
 
+    @abstractmethod
     def init_state(
         self, batch: int, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> State:
         """The state before the first token; device and type are those of the weights if left out."""
-        raise NotImplementedError
 
+    @abstractmethod
     def advance(self, x: Tensor, state: State, *, form: str) -> tuple[Tensor, State]:
         """All tokens x [B, T, D] of sequences without padding, T >= 1, B >= 1, to y and the state after the last.
 
         `form` is "recurrent" token by token, or "auto". Neither x nor state is changed.
         """
-        raise NotImplementedError
 
     def phase(self, state: State) -> Tensor | None:
         """Where in a cycle each sequence stands, [B], if only sequences at the same point can be advanced together."""
@@ -136,7 +137,8 @@ class SequenceLayer(nn.Module):
             states.check(memory, self.init_state(batch), self.growing)
         self.load_state_dict(dict(weights))
         device = next(self.parameters(), torch.empty(0)).device
-        self.memory = {name: one.to(device) for name, one in memory.items()} or None
+        # Copies, laid out by torch: sums may differ in the last bit with where in memory a file put its tensors.
+        self.memory = {name: one.to(device).clone() for name, one in memory.items()} or None
 
     # How the verbs are run.
 
