@@ -1,0 +1,1 @@
+"""Layers whose memory is carried along a sequence (extra `torch`)."""

@@ -1,0 +1,1 @@
+"""What several sequence mechanisms are settings of."""
