@@ -6,13 +6,14 @@ import ast
 import subprocess
 import sys
 import types
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from remanence.catalog import index
 from remanence.core.card import Card
-from remanence.core.errors import CatalogError, InvalidInput
+from remanence.core.errors import CatalogError, InvalidInput, MissingExtra
 from tests.architecture.tree import PACKAGE, package_sources
 
 CARD = """CARD = Card(
@@ -160,6 +161,26 @@ def test_an_unknown_slug_names_the_nearest() -> None:
 
 def test_witnesses_are_seen() -> None:
     assert index.has_witness("recall")
+
+
+@pytest.mark.parametrize("ask", [index.get, index.witness])
+def test_a_package_that_is_not_installed_is_named(
+    ask: Callable[[str], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [
+        name for name in sys.modules if name.startswith(("remanence.mechanisms.seq", "remanence.witnesses.seq"))
+    ]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(MissingExtra, match=r"delta_net needs torch.*pip install 'remanence\[torch\]'"):
+        ask("delta_net")
+
+
+def test_a_fault_of_the_package_itself_is_not_taken_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = Card(slug="one", substrate="records", title="", paper="", claim="c", needs=frozenset({"torch"}))
+    monkeypatch.setattr(index, "_index", lambda: {"one": index.Found(card, "remanence.not_there")})
+    with pytest.raises(ModuleNotFoundError, match="not_there"):
+        index.get("one")
 
 
 class TestTheClassOfACard:

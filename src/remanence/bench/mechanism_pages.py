@@ -216,8 +216,7 @@ def _measured(measured: Sequence[Result]) -> str:
 
 def _usage(card: Card, described: Described) -> str:
     make = f"from {module_of(card.slug)} import {described.name}\n\nmemory = {described.name}()"
-    # Every Python block of the documents is run; what needs more than the base install cannot be, everywhere.
-    parts = [f"```{'text' if card.needs else 'python'}\n{make}\n```", _markdown(described.docstring)]
+    parts = [f"```python\n{make}\n```", _markdown(described.docstring)]
     if described.parameters:
         rows = [[f"`{one.name}`", _code(one.annotation), _code(one.default)] for one in described.parameters]
         parts.append(_table(["keyword", "type", "default"], rows))

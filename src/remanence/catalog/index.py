@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from remanence.core.card import Card, EntryCard, Evidence
-from remanence.core.errors import CatalogError, InvalidInput
+from remanence.core.errors import CatalogError, InvalidInput, MissingExtra
 
 PACKAGE = Path(__file__).parents[1]
 ENTRIES = ("bench/datasets", "bench/studies", "scenarios")
@@ -58,13 +59,13 @@ def module_of(slug: str) -> str:
 def get(slug: str) -> type[Any]:
     """The class of a mechanism; imports its module and no other mechanism's.
 
-    Raises `InvalidInput` for a slug that is no mechanism's, `CatalogError` when not exactly one class of the module
-    has the module's card.
+    Raises `InvalidInput` for a slug that is no mechanism's, `MissingExtra` when a package that it needs is not
+    installed, `CatalogError` when not exactly one class of the module has the module's card.
     """
     known = cards()
     if slug not in known:
         raise unknown(slug, known)
-    module = importlib.import_module(module_of(slug))
+    module = _imported(module_of(slug), known[slug])
     classes = [
         value
         for value in vars(module).values()
@@ -89,18 +90,32 @@ def has_witness(slug: str) -> bool:
 def witness(slug: str) -> Callable[[int], Evidence]:
     """The witness of a mechanism: seed in, evidence out. Imports its module and no other witness.
 
-    Raises `InvalidInput` for a slug that is no mechanism's, `CatalogError` when the mechanism has no witness.
+    Raises `InvalidInput` for a slug that is no mechanism's, `MissingExtra` when a package that the mechanism needs is
+    not installed, `CatalogError` when the mechanism has no witness.
     """
     there = has_witness(slug)
     place = f"{PACKAGE.name}.witnesses.{cards()[slug].substrate}.{slug}"
     path = f"{place.replace('.', '/')}.py"
     if not there:
         raise CatalogError(f"{slug!r} has no witness; add one as witness(seed) -> Evidence in {path}")
-    found = getattr(importlib.import_module(place), "witness", None)
+    found = getattr(_imported(place, cards()[slug]), "witness", None)
     if not callable(found):
         raise CatalogError(f"{path} lacks the function witness(seed) -> Evidence; add it")
     testify: Callable[[int], Evidence] = found
     return testify
+
+
+def _imported(place: str, card: Card) -> ModuleType:
+    try:
+        return importlib.import_module(place)
+    except ModuleNotFoundError as error:
+        extras = ",".join(sorted(card.needs))
+        if not extras or (error.name or "").startswith(__name__.partition(".")[0]):
+            raise
+        raise MissingExtra(
+            f"{card.slug} needs {error.name}, which is not installed; install it with: "
+            f"pip install 'remanence[{extras}]'"
+        ) from error
 
 
 def unknown(name: str, known: Iterable[str]) -> InvalidInput:
