@@ -93,7 +93,7 @@ class Op(Generic[P, R]):
 
     def _chosen(self, form: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[P, R]:
         if form == "auto":
-            first: Tensor = args[0]
+            first = next(one for one in (*args, *kwargs.values()) if isinstance(one, Tensor))
             if first.device.type in self.fast:
                 function, fits = self.fast[first.device.type]
                 if fits(*args, **kwargs):
