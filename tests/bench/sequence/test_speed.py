@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 import remanence
-from remanence.bench import sequence_speed
+from remanence.bench.sequence import speed
 from remanence.core.errors import InvalidInput
 from remanence.kernels.sequence.forms import Call, Op
 from remanence.kernels.sequence.hebbian import hebbian
@@ -17,24 +17,24 @@ from remanence.kernels.sequence.hebbian import hebbian
 def test_a_run_writes_what_it_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "results" / "speed.json"
     threads = torch.get_num_threads()
-    assert sequence_speed.main(["--length", "64", "--repeats", "1", "--only", "short_conv", "--out", str(path)]) == 0
+    assert speed.main(["--length", "64", "--repeats", "1", "--only", "short_conv", "--out", str(path)]) == 0
     assert torch.get_num_threads() == threads
     data = json.loads(path.read_text(encoding="utf-8"))
-    assert (data["schema"], data["version"]) == (sequence_speed.SCHEMA, remanence.__version__)
+    assert (data["schema"], data["version"]) == (speed.SCHEMA, remanence.__version__)
     assert (data["length"], data["repeats"], data["torch"]) == (64, 1, torch.__version__)
     (one,) = data["timings"]
     assert (one["operation"], one["example"]) == ("short_conv", "192 channels")
-    assert one["error"] < sequence_speed.TOLERANCE
+    assert one["error"] < speed.TOLERANCE
     for ratio in (one["forward"], one["with_gradients"]):
         assert ratio["faster"] == pytest.approx(ratio["recurrent_ms"] / ratio["chunk_ms"], rel=1e-2)
-    assert set(one["step_ms"]) == {str(tokens) for tokens in sequence_speed.AFTER}
+    assert set(one["step_ms"]) == {str(tokens) for tokens in speed.AFTER}
     # Twelve tensors of 16384 x 192 floats are 144 MiB; a chunk that kept every pair of tokens would take gigabytes.
     assert 10 < one["peak_mib"]["16384"] < 1000
     assert "| short_conv | 192 channels |" in capsys.readouterr().out
 
 
 def test_every_operation_with_chunks_is_found() -> None:
-    found = sequence_speed.operations()
+    found = speed.operations()
     assert {"assoc_scan", "gated_delta_rule", "hebbian", "short_conv"} <= found.keys()
     assert found["hebbian"] is hebbian
 
@@ -50,13 +50,13 @@ def test_forms_that_do_not_agree_are_not_timed() -> None:
         return Call((torch.randn(1, length, 3, generator=generator),), state="")
 
     with pytest.raises(InvalidInput, match=r"right on planted: the forms differ by 1\.0e-02"):
-        sequence_speed.measure(Op(right, wrong), "planted", example, 16, 1)
+        speed.measure(Op(right, wrong), "planted", example, 16, 1)
 
 
 def test_what_cannot_be_measured(capsys: pytest.CaptureFixture[str]) -> None:
-    assert sequence_speed.main(["--only", "softmax"]) == 2
+    assert speed.main(["--only", "softmax"]) == 2
     assert "there is no operation 'softmax' with a chunked form; there are assoc_scan" in capsys.readouterr().err
     with pytest.raises(InvalidInput, match="length 1 must be at least 2"):
-        sequence_speed.run(1)
+        speed.run(1)
     with pytest.raises(InvalidInput, match="process that measures memory failed"):
-        sequence_speed.peak_mib("hebbian", "unheard of", [64])
+        speed.peak_mib("hebbian", "unheard of", [64])

@@ -75,17 +75,18 @@ class Decayed:
 def decayed_products(xs: Sequence[Tensor], y: Tensor, g: Tensor | None = None) -> Decayed:
     """Products of queries or keys x with keys y, [..., C, K], under log decay g: [..., C], [..., C, K], or None for 0.
 
-    C is a power of two. Blocks of tokens are joined two and two; what a later block reads of an earlier one is a matrix
-    product, with the decay split where they meet. All factors are products of decays, so that nothing overflows, what
-    underflows is 0 anyway, and no precision is lost in differences of sums. A log decay of minus infinity is allowed.
+    C is a power of two. Where channels decay apart, blocks of tokens are joined two and two: what a later block reads of
+    an earlier one is a matrix product, with the decay split where they meet. All factors are products of decays, so
+    that nothing overflows, what underflows is 0 anyway, and no precision is lost in differences of sums. A log decay of
+    minus infinity is allowed.
     """
     if g is None:
         return Decayed([(x @ y.mT).tril() for x in xs], list(xs), y, torch.ones_like(y[..., :1, :1]))
     if g.ndim < y.ndim:
-        ones = torch.ones_like(g).unsqueeze(-1)
-        alone = decayed_products([ones], ones, g.unsqueeze(-1))
-        (decay,), (from_start,) = alone.products, alone.from_start
-        return Decayed([x @ y.mT * decay for x in xs], [x * from_start for x in xs], y * alone.to_end, alone.over)
+        # Sums from j + 1 to i, never a difference of two: minus infinity stays what it is.
+        decay = g.unsqueeze(-1).expand(*g.shape, g.shape[-1]).tril(-1).cumsum(-2).exp().tril()
+        start, end = g.cumsum(-1).exp().unsqueeze(-1), decay[..., -1, :].unsqueeze(-1)
+        return Decayed([x @ y.mT * decay for x in xs], [x * start for x in xs], y * end, start[..., -1:, :])
     over = g.exp().unsqueeze(-2)  # [..., blocks, 1, K]
     y = y.unsqueeze(-2)
     blocks = [x.unsqueeze(-2) for x in xs]
