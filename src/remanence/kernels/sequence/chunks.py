@@ -75,8 +75,8 @@ class Decayed:
 def decayed_products(xs: Sequence[Tensor], y: Tensor, g: Tensor | None = None) -> Decayed:
     """Products of queries or keys x with keys y, [..., C, K], under log decay g: [..., C], [..., C, K], or None for 0.
 
-    C is a power of two. Where channels decay apart, blocks of tokens are joined two and two: what a later block reads of
-    an earlier one is a matrix product, with the decay split where they meet. All factors are products of decays, so
+    C is a power of two. Where channels decay apart, blocks of tokens are joined two and two: what a later block reads
+    of an earlier one is a matrix product, with the decay split where they meet. All factors are products of decays, so
     that nothing overflows, what underflows is 0 anyway, and no precision is lost in differences of sums. A log decay of
     minus infinity is allowed.
     """

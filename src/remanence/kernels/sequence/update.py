@@ -116,6 +116,9 @@ def naive_update(
         decayed = _scaled(memory, alpha[:, t])
         at = {"decayed": decayed, "previous": memory, "chunk_start": anchor}[grad_at]
         gradient = torch.func.grad(_total(apply, loss, keys, values, weights))(at)
+        if not torch.is_grad_enabled():
+            # torch.func.grad records by what it differentiates, whatever was said outside of it.
+            gradient = tuple(one.detach() for one in gradient)
         steps = zip(_scaled(momentum, eta[:, t]), _scaled(gradient, theta[:, t]), strict=True)
         momentum = tuple(held - step for held, step in steps)
         written = _scaled([post(step) for step in momentum], rate[:, t])
