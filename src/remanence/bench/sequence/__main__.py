@@ -1,7 +1,8 @@
-"""`python -m remanence.bench.sequence`: experiment, train, generate."""
+"""`python -m remanence.bench.sequence`: train and generate, experiment and show."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from remanence.bench.sequence import experiment as experiments
 from remanence.bench.sequence import showing
 from remanence.bench.sequence.corpus import BYTES, ByteCorpus
 from remanence.bench.sequence.measuring import bits
-from remanence.bench.sequence.training import Plan, Trainer
+from remanence.bench.sequence.training import Plan, Trainer, checkpoints
 from remanence.core.errors import InvalidInput, RemanenceError
 from remanence.substrates.sequence import state as states
 
@@ -26,20 +27,29 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--data", envvar="REMANENCE_BENCH_DATA", type=click.Path(path_type=Path), required=True,
+@click.option("--data", envvar="REMANENCE_BENCH_DATA", type=click.Path(path_type=Path),
               help="Folder with data sets; its text/tinyshakespeare.txt is read.")  # fmt: skip
+@click.option("--text", type=click.Path(path_type=Path), help="A text of your own, in place of that one.")
 @click.option("--mixers", default="", help="Slugs, or slug:setting=value, separated by spaces. Default: all there are.")
 @click.option("--seeds", default=3, show_default=True)
 @click.option("--minutes", default=30.0, show_default=True, help="How long all of it may take; decides the steps.")
 @click.option("--steps", type=int, help="Steps on bytes, and half as many again on recall, whatever time they take.")
 @click.option("--out", default=Path("results/sequence.json"), show_default=True, type=click.Path(path_type=Path))
-def experiment(data: Path, mixers: str, seeds: int, minutes: float, steps: int | None, out: Path) -> None:
+def experiment(
+    data: Path | None, text: Path | None, mixers: str, seeds: int, minutes: float, steps: int | None, out: Path
+) -> None:
     """Train mixers at equal parameters, measure them, and go on where an earlier run was broken off."""
+    if text is None:
+        if data is None:
+            raise InvalidInput(
+                "there is no text to train on; name one with --text, or a folder with data sets with --data"
+            )
+        text = data / _TEXT
     names = mixers.split() or experiments.default_mixers()
     setup = experiments.Setup(steps=steps, recall_steps=-(-3 * steps // 2)) if steps else None
     experiments.run(
-        names, seeds, ByteCorpus.read(data / _TEXT), out,
-        text=_TEXT.name, setup=setup, minutes=None if steps else minutes, report=click.echo,
+        names, seeds, ByteCorpus.read(text), out,
+        text=text.name, setup=setup, minutes=None if steps else minutes, report=click.echo,
     )  # fmt: skip
 
 
@@ -77,10 +87,19 @@ def train(
     model = experiments.model_of(mixer, setup, vocabulary=BYTES, seed=seed)
     plan = Plan(steps=steps, lr=lr, checkpoint_every=checkpoint_every)
     trainer = Trainer(model, plan, corpus.batches(seed, size=batch, length=length), folder)
-    about = {"mixer": mixer, "hidden_size": hidden_size, "layers": layers}
+    about = {
+        "mixer": mixer, "hidden_size": hidden_size, "layers": layers, "batch": batch, "length": length, "seed": seed,
+        "text": hashlib.sha256(text.read_bytes()).hexdigest(),
+    }  # fmt: skip
     file = folder / _ABOUT
-    if file.exists() and (there := json.loads(file.read_text(encoding="utf-8"))) != about:
-        raise InvalidInput(f"{folder} holds a model of {there}; give the same settings, or another folder")
+    if checkpoints(folder) and file.exists():
+        there = json.loads(file.read_text(encoding="utf-8"))
+        if differing := [
+            f"{key} {there.get(key)}, here {here}" for key, here in about.items() if there.get(key) != here
+        ]:
+            raise InvalidInput(
+                f"the run in {folder} has another {'; another '.join(differing)}; give the same, or another folder"
+            )
     folder.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(about), encoding="utf-8")
     if trainer.resume():
@@ -92,13 +111,12 @@ def train(
 @main.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--prompt", default="\n", help="What the text begins with.")
-@click.option("--tokens", default=200, show_default=True)
-@click.option("--temperature", default=0.8, show_default=True, help="0: always the likeliest byte.")
+@click.option("--tokens", default=200, type=click.IntRange(min=0), show_default=True)
+@click.option("--temperature", default=0.8, type=click.FloatRange(min=0), show_default=True,
+              help="0: always the likeliest byte.")  # fmt: skip
 @click.option("--seed", default=0, show_default=True)
 def generate(folder: Path, prompt: str, tokens: int, temperature: float, seed: int) -> None:
     """Continue a PROMPT with the newest checkpoint of a FOLDER that `train` wrote."""
-    from remanence.bench.sequence.training import checkpoints
-
     found = checkpoints(folder)
     if not found or not (folder / _ABOUT).is_file():
         raise InvalidInput(f"{folder} holds no trained model; make one with: python -m remanence.bench.sequence train")

@@ -49,7 +49,12 @@ class ByteCorpus:
         return cls(whole[:cut], whole[cut:])
 
     def batches(self, seed: int, *, size: int, length: int) -> Callable[[int], Batch]:
-        """Random stretches to train on; which ones is decided by seed and step alone."""
+        """Random stretches to train on; which ones is decided by seed and step alone.
+
+        Raises `InvalidInput` for stretches without a byte, or longer than what there is to train on.
+        """
+        if size < 1 or length < 1:
+            raise InvalidInput(f"a batch needs a stretch of a byte at least; got {size} of {length} bytes")
         if length + 1 > len(self.train):
             raise InvalidInput(f"stretches of {length} bytes do not fit into the {len(self.train)} to train on")
 

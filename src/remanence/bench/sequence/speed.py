@@ -159,16 +159,21 @@ def drawn(example: Example, length: int) -> Call:
 
 def doubled(call: Call) -> Call:
     """The same inputs in float64."""
+    return moved(call, torch.float64)
+
+
+def moved(call: Call, *where: torch.device | torch.dtype | str) -> Call:
+    """The same inputs on another device or in another type."""
     return replace(
         call,
-        args=tuple(one.double() for one in call.args),
-        kwargs={name: one.double() if isinstance(one, Tensor) else one for name, one in call.kwargs.items()},
+        args=tuple(one.to(*where) for one in call.args),
+        kwargs={name: one.to(*where) if isinstance(one, Tensor) else one for name, one in call.kwargs.items()},
     )
 
 
-def apart(op: Op[..., Any], call: Call) -> float:
-    """The largest difference of the two forms' outputs, as a share of the largest output."""
-    wanted, found = (output(op.in_form(form)(*call.args, **call.kwargs)) for form in ("recurrent", "chunk"))
+def apart(op: Op[..., Any], call: Call, form: str = "chunk") -> float:
+    """The largest difference of a form's outputs from the recurrent one's, as a share of the largest output."""
+    wanted, found = (output(op.in_form(one)(*call.args, **call.kwargs)) for one in ("recurrent", form))
     return float((wanted - found).abs().max() / wanted.abs().max())
 
 

@@ -161,7 +161,11 @@ class Trainer:
         told: dict[str, Any] = json.loads((place / "trainer.json").read_text(encoding="utf-8"))
         plan = json.loads(json.dumps(asdict(self.plan)))
         if told["plan"] != plan:
-            differing = ", ".join(sorted(key for key in plan if plan[key] != told["plan"].get(key)))
+            differing = ", ".join(
+                f"{key} {told['plan'].get(key)}, here {here}"
+                for key, here in plan.items()
+                if told["plan"].get(key) != here
+            )
             raise InvalidInput(f"{place} is of another plan ({differing}); give the same plan, or another folder")
         weights, _ = states.load(place / "model.safetensors")
         states.check(weights, self.model.state_dict())
