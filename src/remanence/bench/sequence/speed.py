@@ -29,11 +29,13 @@ from torch import Tensor
 
 import remanence
 from remanence.bench.results import Hardware, hardware
-from remanence.core.errors import InvalidInput, RemanenceError
+from remanence.core.errors import ImportFormatError, InvalidInput, RemanenceError
 from remanence.kernels import sequence
 from remanence.kernels.sequence.forms import Call, Example, Op
 
 SCHEMA = 1
+BEGIN, END = "<!-- speed: made by python -m remanence.bench.sequence.speed -->", "<!-- end of speed -->"
+"""Between which a page has the table."""
 LENGTH = 2048
 AFTER = (128, 8192)
 """Tokens that were read before the one whose time is taken."""
@@ -162,12 +164,12 @@ def doubled(call: Call) -> Call:
     return moved(call, torch.float64)
 
 
-def moved(call: Call, *where: torch.device | torch.dtype | str) -> Call:
+def moved(call: Call, where: torch.dtype | str) -> Call:
     """The same inputs on another device or in another type."""
     return replace(
         call,
-        args=tuple(one.to(*where) for one in call.args),
-        kwargs={name: one.to(*where) if isinstance(one, Tensor) else one for name, one in call.kwargs.items()},
+        args=tuple(one.to(where) for one in call.args),
+        kwargs={name: one.to(where) if isinstance(one, Tensor) else one for name, one in call.kwargs.items()},
     )
 
 
@@ -277,6 +279,21 @@ def save(measured: SequenceSpeed, path: Path) -> None:
     path.write_text(json.dumps(data, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
+def load(path: Path) -> SequenceSpeed:
+    """What `save` wrote. Raises `ImportFormatError` for a file that cannot be read or is none."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if (schema := data.pop("schema")) != SCHEMA:
+            raise ImportFormatError(f"{path} has schema {schema}; this version reads {SCHEMA}")
+        timings = tuple(
+            Timing(**{**one, **{kind: Ratio(**one[kind]) for kind in ("forward", "with_gradients")}})
+            for one in data["timings"]
+        )
+        return SequenceSpeed(**{**data, "hardware": Hardware(**data["hardware"]), "timings": timings})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ImportFormatError(f"{path} holds no timings of sequence operations: {error}") from error
+
+
 def _rounded(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{value:.4g}")
@@ -287,8 +304,10 @@ def _rounded(value: Any) -> Any:
 
 def render(measured: SequenceSpeed) -> str:
     """A Markdown table: milliseconds token by token and by chunks, growth of a step, and of memory with length."""
+    machine = measured.hardware
     lines = [
-        f"{measured.length} tokens, one thread, torch {measured.torch}",
+        f"{measured.length:,} tokens, one thread, torch {measured.torch}, version {measured.version}, {machine.cpu}, "
+        f"{machine.cores} cores.",
         "",
         "| operation | example | outputs, ms | × | with gradients, ms | × | step | memory |",
         "|---|---|---:|---:|---:|---:|---:|---:|",
@@ -307,6 +326,15 @@ def row(one: Timing) -> str:
     )
 
 
+def filled(page: str, measured: SequenceSpeed) -> str:
+    """A page with the table between its two markers. Raises `InvalidInput` for a page without them."""
+    before, found, rest = page.partition(BEGIN)
+    _, closed, after = rest.partition(END)
+    if not found or not closed:
+        raise InvalidInput(f"the page lacks the lines {BEGIN!r} and {END!r}; put them where the table belongs")
+    return f"{before}{BEGIN}\n\n{render(measured)}\n\n{END}{after}"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 2 for a size or an operation that is none, or forms that do not agree."""
     parser = argparse.ArgumentParser(
@@ -318,6 +346,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--repeats", type=int, default=5, help="of each timing; default: %(default)s")
     parser.add_argument("--only", help="the name of one operation")
     parser.add_argument("--out", type=Path, help="JSON file to write")
+    parser.add_argument("--read", type=Path, help="JSON file to take, in place of measuring")
+    parser.add_argument("--page", type=Path, help=f"page to put the table into, between {BEGIN} and {END}")
     parser.add_argument("--peak", help=argparse.SUPPRESS)
     chosen = parser.parse_args(arguments)
     if chosen.peak:
@@ -325,7 +355,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(json.dumps(own_peak(operation, example, lengths)))
         return 0
     try:
-        measured = run(chosen.length, chosen.repeats, chosen.only, report=lambda line: print(line, file=sys.stderr))
+        if chosen.read is None:
+            measured = run(chosen.length, chosen.repeats, chosen.only, report=lambda line: print(line, file=sys.stderr))
+        else:
+            measured = load(chosen.read)
+        if chosen.page is not None:
+            chosen.page.write_text(filled(chosen.page.read_text(encoding="utf-8"), measured), encoding="utf-8")
     except RemanenceError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
