@@ -149,6 +149,9 @@ def test_update_history_changes_and_undo(run: Run, ask: Ask, three: list[str]) -
     newest = ask("changes", *ANA, "--limit", "1")[0]["change"]
     assert newest == run("changes", *ANA, "--ids").stdout.splitlines()[0] == rows[-1]["change"]
     assert newest in run("changes", *ANA).stdout
+    older = ask("changes", *ANA, "--before", newest)
+    assert [change["change"] for change in older] == run("changes", *ANA, "--ids").stdout.splitlines()[1:]
+    assert "begin again without it" in run("changes", *ANA, "--before", "nonsense", status=1).stderr
     assert f"undone {newest}" in run("undo", newest, *ANA).stdout
     again = ask("undo", ask("changes", *ANA, "--limit", "1")[0]["change"], *ANA)
     assert again["results"][0]["id"] == key

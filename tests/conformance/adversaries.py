@@ -26,6 +26,7 @@ from remanence.substrates.records.operations import (
     Scan,
     Touch,
 )
+from remanence.substrates.records.port import Tally
 from remanence.substrates.records.reference import MemoryStore
 from remanence.substrates.records.state import State, Version
 
@@ -148,6 +149,24 @@ class TrustsTheClock(MemoryStore):
 
     def _moment(self, state: State) -> datetime:
         return self._clock()
+
+
+class TalliesWhatIsDerived(MemoryStore):
+    """Counts what workers made along with what was said."""
+
+    def tallies(self, view: View) -> tuple[Tally, ...]:
+        found = []
+        for tally in super().tallies(view):
+            (shown,) = self.batch([Find(view, limit=None)], scope=tally.scope).results
+            found.append(tally._replace(memories=sum(record.scope == tally.scope for record in shown)))
+        return tuple(found)
+
+
+class ForgetsScopesWithoutMemories(MemoryStore):
+    """Names only scopes that hold something now."""
+
+    def scopes(self) -> tuple[Scope, ...]:
+        return tuple(tally.scope for tally in super().tallies(NOW) if tally.memories)
 
 
 class KeepsJournalOfErased(MemoryStore):
@@ -423,6 +442,8 @@ ADVERSARIES: tuple[tuple[StoreFactory, Reopen | None, str], ...] = (
     (FollowsLineageByRecord, None, "S63"),
     (HidesErasures, None, "S67"),
     (ErasesOnlyPresentTerms, None, "S71"),
+    (TalliesWhatIsDerived, None, "S54"),
+    (ForgetsScopesWithoutMemories, None, "S54"),
 )
 
 __all__ = ["ADVERSARIES", "remembers"]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from remanence.kernels.analyzer import fold
 from remanence.kernels.duplicates import (
     LISTED,
     Statement,
@@ -16,6 +18,7 @@ from remanence.kernels.duplicates import (
     group,
     naive_group,
 )
+from remanence.kernels.timex import TimeSpan, resolve
 
 MAY = datetime(2025, 5, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -190,3 +193,25 @@ def test_fast_and_naive_agree(seed: int) -> None:
         )
     assert group(statements) == naive_group(statements)
     assert group(statements, news=False) == naive_group(statements, news=False)
+
+
+def test_work_grows_with_the_statements_and_times_are_worked_out_for_what_comes_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read: Counter[str] = Counter()
+
+    def counted_fold(text: str) -> str:
+        read["words"] += 1
+        return fold(text)
+
+    def counted_resolve(text: str, at: datetime) -> list[TimeSpan]:
+        read["times"] += 1
+        return resolve(text, at)
+
+    monkeypatch.setattr("remanence.kernels.duplicates.fold", counted_fold)
+    monkeypatch.setattr("remanence.kernels.duplicates.resolve", counted_resolve)
+    once = [Statement(f"I walked to house number{number} yesterday", MAY) for number in range(300)]
+    again = [Statement("I ran five kilometres yesterday", MAY + day * DAY) for day in range(2)]
+    assert group([*once, *again]) == list(range(302)), "another day is another run"
+    # The same text twice in a row is cut once.
+    assert read == {"words": 301, "times": 2}

@@ -13,6 +13,7 @@ import pytest
 from remanence.core.clock import SteppingClock
 from remanence.core.errors import ImportFormatError, InvalidInput
 from remanence.core.scope import Scope
+from remanence.kernels import truth
 from remanence.runtime.audit import CLASSES, audit, audit_file, exceeded
 from remanence.runtime.hygiene import quarantine
 from remanence.runtime.memory import Memory
@@ -132,6 +133,27 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 def test_times_that_are_none_are_passed_over(tmp_path: Path) -> None:
     rows = [{"memory": "User likes jazz", "created_at": "yesterday", "expiration_date": 1e300, "updated_at": []}]
     assert audit_file(write(tmp_path, rows), now=NOW)["counts"]["stale"] == 0
+
+
+def test_each_fact_of_a_matter_is_compared_once(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody who likes hundreds of things used to cost the square of that."""
+    many = 40
+    for number in range(many):
+        words = f"I like thing{number}"
+        fact(memory, "user", "likes", f"thing{number}", [(add(memory, words), words)], polarity=number != 7)
+    words = "I do not like thing9"
+    denied = fact(memory, "user", "likes", "thing9", [(add(memory, words), words)], polarity=False)
+    asked = []
+
+    def counted(value: str) -> str:
+        asked.append(value)
+        return truth.value_key(value)
+
+    monkeypatch.setattr("remanence.runtime.audit.value_key", counted)
+    report = run(memory)
+    assert report["counts"]["contradictions"] == 1
+    assert report["examples"]["contradictions"][0]["id"] != denied, "the newer of two does not count"
+    assert len(asked) <= 5 * (many + 1)
 
 
 # Our own store

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from remanence.stores.sqlite import SqliteStore
+from remanence.substrates.records.model import View
 from tests.server.conftest import ALL, Served
 
 FIELDS = {"id", "memory", "hash", "metadata", "created_at", "updated_at", "user_id"}
@@ -75,6 +77,7 @@ def test_entities(served: Served, token: str) -> None:
         ("run", "s1", 1),
         ("user", "ana", 2),
     ]
+    assert all(one["created_at"] <= one["updated_at"] for one in listed)
     page = served.get("/v1/entities/", token, page_size=2).json()
     assert (page["count"], len(page["results"]), page["previous"]) == (3, 2, None)
     assert page["next"] == "/v1/entities/?page=2&page_size=2"
@@ -156,3 +159,46 @@ def test_expiration_and_older_names(served: Served, token: str) -> None:
 def test_errors_have_a_detail_for_its_clients(served: Served, token: str) -> None:
     answer = served.post("/memories", token, messages="whose").json()
     assert answer["detail"] == answer["error"]["message"]
+
+
+def test_entities_are_counted_in_one_go(served: Served, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for n in range(12):
+        add(served, token, "one", user_id=f"user{n:02}", run_id="s")
+        gone = add(served, token, "two", user_id=f"user{n:02}")
+        served.ask("DELETE", f"/memories/{gone}", token, params={"user_id": f"user{n:02}"})
+    asked = []
+    tallies = SqliteStore.tallies
+
+    def counted_tallies(store: SqliteStore, view: View) -> Any:
+        asked.append("tallies")
+        return tallies(store, view)
+
+    monkeypatch.setattr(SqliteStore, "_begin", lambda *_: asked.append("batch"))
+    monkeypatch.setattr(SqliteStore, "tallies", counted_tallies)
+    listed = served.get("/entities", token).json()
+    assert asked == ["tallies"]
+    assert [(one["type"], one["total_memories"]) for one in listed] == [("run", 12)] + [("user", 1)] * 12
+
+
+def test_only_entities_within_reach_are_counted(served: Served, token: str) -> None:
+    add(served, token, "one", user_id="ana", app_id="desk")
+    add(served, token, "two", user_id="ana")
+    add(served, token, "three", user_id="bob")
+    narrow = served.key({"user_id": "ana"}, *ALL, name="ana's")
+    listed = served.get("/entities", narrow).json()
+    assert [(one["type"], one["id"], one["total_memories"]) for one in listed] == [
+        ("app", "desk", 1),
+        ("user", "ana", 2),
+    ]
+
+
+def test_a_message_keeps_what_it_says_of_itself(served: Served, token: str) -> None:
+    message = {"role": "user", "content": "tea", "metadata": {"topic": "tea"}, "run_id": "spring"}
+    for path in ("/memories", "/v1/memories/", "/v3/memories/add/"):
+        answer = served.post(path, token, messages=[message], user_id="ana", metadata={"app": "x"})
+        assert answer.status_code in (200, 404), path
+    rows = served.get("/memories", token, user_id="ana").json()["results"]
+    assert len(rows) >= 2
+    assert {(row["metadata"]["topic"], row["metadata"]["app"], row["run_id"]) for row in rows} == {
+        ("tea", "x", "spring")
+    }

@@ -145,6 +145,28 @@ def test_no_speaker_is_called_by_a_stop_word() -> None:
     assert take_apart("will the fox come?", index, ANALYZER, NOW).speakers == ()
 
 
+@pytest.mark.parametrize(
+    ("user", "asked", "called"),
+    [
+        ("7", "what did I do in the last 7 days?", False),
+        ("u-2024", "where was I in 2024?", False),
+        ("user٣", "who are my 3 best friends?", False),
+        ("5f3ab2c4-0242-ac130003", "is the AC on in room 5?", False),
+        ("5f3ab2c4-0242-ac130003", "what did 5f3ab2c4-0242-ac130003 say?", True),
+        ("R2D2", "may R rated films be seen by 2?", False),
+        ("R2D2", "what did R2D2 say?", True),
+        ("carla99", "what does Carla like?", True),
+        ("小明2", "小明喜欢什么?", True),
+    ],
+)
+def test_digits_of_an_id_call_nobody(user: str, asked: str, called: bool) -> None:
+    index = talk((None, "user", "a"), (None, "assistant", "b"), scope=Scope(user_id=user, agent_id="max"))
+    question = take_apart(asked, index, ANALYZER, NOW)
+    assert question.speakers == ((0,) if called else ())
+    if not called:
+        assert {term for term in ANALYZER.terms(asked) if term.isdecimal()} <= {*question.terms, *question.stops}
+
+
 def crowd(seed: int) -> tuple[ScopeIndex, np.ndarray]:
     """Random turns in a few sessions, and which are visible after some were closed."""
     rng = random.Random(seed)

@@ -103,22 +103,23 @@ def _embedder(name: str) -> Finding:
 def _place(settings: Settings, /) -> Iterator[Finding]:
     from remanence.runtime.engine import open_store
     from remanence.stores.sqlite import SqliteStore
+    from remanence.substrates.records.port import Inspectable
 
     store = open_store(settings.path, _no_clock)
+    if not isinstance(store, Inspectable):
+        yield Finding("store", "ok", "in memory; nothing is written")
+        return
     if not isinstance(store, SqliteStore):
-        name, check = getattr(store, "name", None), getattr(store, "check", None)
-        if name is None or check is None:
-            yield Finding("store", "ok", "in memory; nothing is written")
-            return
+        # Of folders and disks only what runs on this machine knows.
         try:
-            wrong = check()
+            wrong = store.check()
         except RemanenceError as error:
             wrong = [str(error)]
         finally:
             store.close()
-        yield from (Finding("store", "wrong", sentence, name) for sentence in wrong)
+        yield from (Finding("store", "wrong", sentence, store.place) for sentence in wrong)
         if not wrong:
-            yield Finding("store", "ok", f"{name} is sound", name)
+            yield Finding("store", "ok", f"{store.place} is sound", store.place)
         return
     path = store.path
     yield from _folder(path)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Final
+
 import click
 
 from remanence.cli import output
 from remanence.cli.options import Settings, common, ids, limit
 
+if TYPE_CHECKING:
+    from remanence.runtime.results import Change
+
 __all__ = ["changes", "history"]
+
+_SHOWN: Final = 20
 
 
 @click.command()
@@ -34,16 +41,17 @@ def history(settings: Settings, /, memory_id: str) -> None:
 
 @click.command()
 @limit("How many at most; 20 if left out.")
+@click.option("--before", metavar="CHANGE", help="Only what was changed before this change.")
 @ids
 @common()
 @click.pass_obj
-def changes(settings: Settings, /, limit: int | None, only_ids: bool) -> None:
+def changes(settings: Settings, /, limit: int | None, before: str | None, only_ids: bool) -> None:
     """List the latest changes, newest first.
 
     `remanence undo` takes one back.
     """
     with settings.memory() as memory:
-        found = memory.changes(limit=limit)
+        found = memory.changes(limit=limit, before=before)
     if settings.json:
         output.document(found)
     elif only_ids:
@@ -59,8 +67,14 @@ def changes(settings: Settings, /, limit: int | None, only_ids: bool) -> None:
                     change["change"],
                     output.moment(change["at"]),
                     change["actor"],
-                    ", ".join(f"{event['event']} {event['id']}" for event in change["events"]),
+                    _events(change),
                 ]
                 for change in found
             ),
         )
+
+
+def _events(change: Change) -> str:
+    """What a change did, in a line; of many events the first ones."""
+    shown = ", ".join(f"{event['event']} {event['id']}" for event in change["events"][:_SHOWN])
+    return shown if change["count"] <= _SHOWN else f"{shown} and {change['count'] - _SHOWN:,} more"

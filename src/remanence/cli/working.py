@@ -44,11 +44,20 @@ def finish_soon(memory: Memory) -> None:
 @click.option("--discard", is_flag=True, help="Remove those that were set aside, or those named by --id.")
 @click.option("--id", "chosen", multiple=True, metavar="ID", help="A job; may be repeated.")
 @click.option("--limit", "-n", type=click.IntRange(1), default=100, show_default=True, metavar="N", help="How many.")
+@click.option("--after", metavar="ID", help="Only those after this job.")
 @ids
 @common()
 @click.pass_obj
 def jobs(
-    settings: Settings, /, dead: bool, retry: bool, discard: bool, chosen: tuple[str, ...], limit: int, only_ids: bool
+    settings: Settings,
+    /,
+    dead: bool,
+    retry: bool,
+    discard: bool,
+    chosen: tuple[str, ...],
+    limit: int,
+    after: str | None,
+    only_ids: bool,
 ) -> None:
     """List what is still to be worked out, oldest first.
 
@@ -66,7 +75,7 @@ def jobs(
             else:
                 output.line(f"{word} {output.count_of(done, 'job')}")
             return
-        found = memory.jobs(states=["dead"] if dead else None, limit=_MOST if chosen else limit)
+        found = memory.jobs(states=["dead"] if dead else None, limit=_MOST if chosen else limit, after=after)
     rows = [row for row in found if not chosen or row["id"] in chosen][:limit]
     if settings.json:
         output.document(rows)

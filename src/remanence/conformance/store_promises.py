@@ -280,6 +280,7 @@ def malformed_batches_have_no_effect(stage: Stage) -> None:
         Find(NOW, where={"text": {"like": "x"}}),
         Find(NOW, limit=-1),
         Changes(limit=-1),
+        Changes(until=-1),
         Scan(after=-1),
         "Put",  # type: ignore[list-item]
     ]

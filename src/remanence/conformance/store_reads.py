@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from remanence.conformance.rules import rule
+from remanence.conformance.rules import CannotRun, rule
 from remanence.conformance.stage import ANA, BOB, NOW, START, Stage, day, expect, one, put, refused, same
 from remanence.core.clock import SteppingClock, to_micros
 from remanence.core.errors import InvalidFilter, InvalidInput, NotFound
 from remanence.core.scope import Scope
 from remanence.substrates.records.filters import compile_filter
-from remanence.substrates.records.model import Draft, Edge, Record, State, Vector, View
+from remanence.substrates.records.model import Draft, Edge, Record, Source, State, Vector, View
 from remanence.substrates.records.operations import (
     NEVER,
     Changes,
@@ -35,7 +35,7 @@ from remanence.substrates.records.operations import (
     Scan,
     Spaces,
 )
-from remanence.substrates.records.port import RecordStore
+from remanence.substrates.records.port import RecordStore, Surveyable
 
 NOWHERE = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
 KINDS = ("turn", "fact", "note")
@@ -133,18 +133,23 @@ def history_shows_every_version(stage: Stage) -> None:
 
 @rule("S45")
 def changes_can_be_narrowed(stage: Stage) -> None:
-    """Changes gives entries after a position, oldest first, of one change or one record when asked, up to a limit."""
+    """Changes gives entries after a position and up to another, oldest first, of one change or one record when asked,
+    up to a limit."""
     store, ids = _lived_in(stage, seed=45)
     everything = one(store, Changes())
     same([entry.seq for entry in everything], list(range(1, store.position() + 1)), "positions")
     same(one(store, Changes(since=7)), everything[7:], "since a position")
     same(one(store, Changes(since=store.position())), (), "since the end")
+    same(one(store, Changes(until=9)), everything[:9], "up to a position")
+    same(one(store, Changes(since=3, until=9, limit=4)), everything[3:7], "between two positions, limit 4")
+    same(one(store, Changes(since=9, until=9)), (), "between a position and itself")
     same(one(store, Changes(limit=3)), everything[:3], "limit 3")
     same(one(store, Changes(limit=0)), (), "limit 0")
     for id in ids[:5]:
         wanted = tuple(entry for entry in everything if entry.id == id)
         same(one(store, Changes(id=id)), wanted, "of one record")
         same(one(store, Changes(id=id, since=wanted[0].seq)), wanted[1:], "of one record, since")
+        same(one(store, Changes(id=id, until=wanted[0].seq)), wanted[:1], "of one record, up to")
     for change in {entry.change for entry in everything[:20]}:
         same(one(store, Changes(change=change)), tuple(e for e in everything if e.change == change), "of one change")
     same(one(store, Changes(change=NOWHERE)), (), "of an unknown change")
@@ -259,6 +264,29 @@ def pending_and_spaces(stage: Stage) -> None:
     same([record.id for record in one(store, Pending("space"))], [d], "after one was embedded")
     same(one(store, Spaces()), (("space", 2),), "spaces")
     same(one(store, Spaces(), BOB), (), "spaces elsewhere")
+
+
+@rule("S54")
+def whose_records_there_are(stage: Stage) -> None:
+    """scopes names every scope that holds a record, and tallies counts what Find shows of each that is not derived."""
+    store, ids = _lived_in(stage, seed=54)
+    if not isinstance(store, Surveyable):
+        raise CannotRun("the store cannot list its scopes")
+    put(store, "of somebody else", scope=BOB)
+    gone = put(store, "soon gone", scope=Scope(user_id="carl"))
+    one(store, Close(gone), Scope(user_id="carl"))
+    put(store, "worked out", scope=ANA, origin="derived:facts", sources=(Source(ids[0], 0, 1),))
+    places = [ANA, Scope(user_id="ana", run_id="r"), BOB, Scope(user_id="carl")]
+    same(sorted(map(str, store.scopes())), sorted(map(str, places)), "scopes")
+    for view in _views(random.Random(55), 20):
+        found = {tally.scope: tally[1:] for tally in store.tallies(view)}
+        same(len(found), len(places), f"scopes of the tallies under {view}")
+        for place in places:
+            shown = one(store, Find(view, limit=None, derived=False), place)
+            own = [record for record in shown if record.scope == place]
+            first = min((record.id for record in own), default=None)
+            changed = max((record.recorded_at for record in own), default=None)
+            same(found[place], (len(own), first, changed), f"tally of {place} under {view}")
 
 
 def _lived_in(stage: Stage, seed: int) -> tuple[RecordStore, list[str]]:

@@ -12,9 +12,11 @@ comes back after another one; and a reply means what its question makes of it.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from remanence.kernels.analyzer import fold
 from remanence.kernels.names import names
@@ -62,6 +64,7 @@ _OPENERS = frozenset(phrase[0] for phrase in _PHRASES)
 _NEGATIONS = frozenset("not no never none neither nor nobody nothing without hardly".split())
 _AUXILIARIES = frozenset("do does did".split())
 """They come with a negation."""
+_UNMASKED = _NEGATIONS | _AUXILIARIES
 _REPLIES = frozenset(
     "yes yeah yep yup no nope nah ok okay sure thanks thank right exactly agreed great cool nice wow haha lol true "
     "maybe perhaps same me because and but then".split()
@@ -95,26 +98,28 @@ class Statement:
 
 
 Key = tuple[object, ...]
+Frame = tuple[bool, Key]
 
 
+@lru_cache(maxsize=16)
 def canonical(text: str) -> tuple[str, ...]:
     """The words of a text without what is only form; all of its words where nothing else would be left."""
-    words: list[str] = []
-    for match in _TOKEN.finditer(fold(text)):
-        words.extend(_plain(match[0]).split())
+    words = [word for token in _TOKEN.findall(fold(text)) for word in _plain(token)]
+    said = words if _OPENERS.isdisjoint(words) else _without_phrases(words)
+    return tuple([_NUMBERS.get(word, word) for word in said if word not in _FILLERS] or words)
+
+
+def _without_phrases(words: list[str]) -> list[str]:
     kept: list[str] = []
     at = 0
     while at < len(words):
         phrase = next((one for one in _PHRASES if tuple(words[at : at + len(one)]) == one), None) if (
             words[at] in _OPENERS
         ) else None  # fmt: skip
-        if phrase is not None:
-            at += len(phrase)
-            continue
-        if words[at] not in _FILLERS:
-            kept.append(_NUMBERS.get(words[at], words[at]))
-        at += 1
-    return tuple(kept or words)
+        if phrase is None:
+            kept.append(words[at])
+        at += len(phrase or (1,))
+    return kept
 
 
 def depends_on_context(text: str) -> bool:
@@ -156,12 +161,12 @@ def differs(one: str, other: str, at: datetime, other_at: datetime) -> str | Non
     return "mood" if _asks(one) != _asks(other) else None
 
 
-def frames(words: tuple[str, ...]) -> list[tuple[bool, Key]]:
+def frames(words: tuple[str, ...]) -> list[Frame]:
     """The patterns of which a statement is one case: without its negations and with its numbers open, which nothing
     but a change can fill differently (True), and with any one word open, which a list does as well (False).
     """
-    masked = tuple("#" if word[0].isdigit() else word for word in words if word not in _NEGATIONS | _AUXILIARIES)
-    found: list[tuple[bool, Key]] = [(True, _turned(masked))]
+    masked = tuple("#" if word[0].isdigit() else word for word in words if word not in _UNMASKED)
+    found: list[Frame] = [(True, _turned(masked))]
     if SHORT <= len(words) <= _LONGEST_FRAME:
         # Beginning behind the open place, so that it does not matter which clause comes first.
         found += [(False, (*words[at + 1 :], *words[:at])) for at in range(len(words))]
@@ -180,14 +185,25 @@ def group(statements: Sequence[Statement], *, news: bool = True) -> list[int]:
     `bound` repeats only what stands right before it: it was sent twice. Without `news` it does not matter what was said
     in between.
     """
-    read = [_Read(statement) for statement in statements]
-    values: dict[Key, set[Key]] = {}
+    words = [canonical(statement.text) for statement in statements]
+    contents = [_content(some, statement) for some, statement in zip(words, statements, strict=True)]
+    often = Counter(contents)
+    # Words that occur once repeat nothing, at whatever time they were said.
+    read = [
+        _Read(some, content, statement, timed=often[content] > 1)
+        for some, content, statement in zip(words, contents, statements, strict=True)
+    ]
+    # Only frames of words that come again are ever asked for, and as many values as make a list are enough to know one.
+    asked = {frame for one in read if often[one.content] > 1 for frame in one.frames}
+    values: dict[Frame, tuple[Key, ...]] = {}
     for one in read:
-        for strict, frame in one.frames:
-            values.setdefault((strict, frame), set()).add(one.value)
+        for frame in asked.intersection(one.frames):
+            known = values.get(frame, ())
+            if len(known) < LISTED and one.value not in known:
+                values[frame] = (*known, one.value)
     out = list(range(len(read)))
     holder: dict[Key, int] = {}
-    last: dict[Key, Key] = {}
+    last: dict[Frame, Key] = {}
     claimed: dict[tuple[str, str], list[int]] = {}
     for index in _in_time(statements):
         one, statement = read[index], statements[index]
@@ -197,9 +213,7 @@ def group(statements: Sequence[Statement], *, news: bool = True) -> list[int]:
             if statement.claims and held:
                 found = found if statement.claims == held else None
             elif news and any(
-                last[strict, frame] != one.value
-                for strict, frame in one.frames
-                if strict or len(values[strict, frame]) < LISTED
+                last[frame] != one.value for frame in one.frames if frame[0] or len(values[frame]) < LISTED
             ):
                 found = None
         if statement.bound and not (found is not None and _sent_twice(statements, out, index, found)):
@@ -213,8 +227,7 @@ def group(statements: Sequence[Statement], *, news: bool = True) -> list[int]:
                 ),
                 None,
             )
-        for strict, frame in one.frames:
-            last[strict, frame] = one.value
+        last.update(dict.fromkeys(asked.intersection(one.frames), one.value))
         if found is not None:
             out[index] = found
             continue
@@ -227,7 +240,10 @@ def group(statements: Sequence[Statement], *, news: bool = True) -> list[int]:
 def naive_group(statements: Sequence[Statement], *, news: bool = True) -> list[int]:
     """`group`, each statement against every one before it."""
     order = _in_time(statements)
-    read = [_Read(statement) for statement in statements]
+    read = []
+    for statement in statements:
+        words = canonical(statement.text)
+        read.append(_Read(words, _content(words, statement), statement))
     out = list(range(len(statements)))
     for place, index in enumerate(order):
         me, mine = statements[index], read[index]
@@ -255,25 +271,32 @@ def naive_group(statements: Sequence[Statement], *, news: bool = True) -> list[i
 class _Read:
     """A statement as it is compared."""
 
-    __slots__ = ("frames", "key", "value")
+    __slots__ = ("content", "frames", "key", "value")
 
-    def __init__(self, statement: Statement) -> None:
-        words = canonical(statement.text)
-        # What has no words at all is compared by its characters.
-        content: tuple[str, ...] = _turned(words) or (statement.text,)
-        self.value: Key = (content, _times(statement.text, statement.at))
+    def __init__(
+        self, words: tuple[str, ...], content: tuple[str, ...], statement: Statement, *, timed: bool = True
+    ) -> None:
+        self.content = content
+        self.value: Key = (content, _times(statement.text, statement.at) if timed else ())
         self.key: Key = (statement.voice, self.value, _asks(statement.text))
         self.frames = frames(words) if words else []
 
 
-def _plain(token: str) -> str:
+def _content(words: tuple[str, ...], statement: Statement) -> tuple[str, ...]:
+    """The words as they are compared; what has none at all is compared by its characters."""
+    return _turned(words) or (statement.text,)
+
+
+@lru_cache(maxsize=1 << 14)
+def _plain(token: str) -> tuple[str, ...]:
+    """The words of a token."""
     if token in _CONTRACTIONS:
-        return _CONTRACTIONS[token]
+        return tuple(_CONTRACTIONS[token].split())
     for ending, words in _ENDINGS:
         if token.endswith(ending):
-            return token.removesuffix(ending) + words
+            return tuple((token.removesuffix(ending) + words).split())
     # 1,000 is 1000, but 3,5 stays: what a comma means depends on the country.
-    return re.sub(r",(?=\d{3}\b)", "", token) if token[0].isdigit() else token
+    return (re.sub(r",(?=\d{3}\b)", "", token) if token[0].isdigit() else token,)
 
 
 def _turned(words: tuple[str, ...]) -> tuple[str, ...]:

@@ -184,7 +184,8 @@ def _examine(
 ) -> dict[str, int]:
     """All tests that need no sources. Junk by sort."""
     sorts: dict[str, int] = {}
-    for item in items:
+    statements = []
+    for place, item in enumerate(items):
         sort = junk(item.text)
         if sort is not None and not (item.kind == "turn" and sort in CONVERSATION):
             findings.note("junk", item.id, sort)
@@ -196,24 +197,24 @@ def _examine(
             findings.note("stale", item.id, f"ended {item.ends.date()}")
         elif item.kind not in _SPOKEN and item.confirmed is not None and now - item.confirmed > stale:
             findings.note("stale", item.id, f"not confirmed since {item.confirmed.date()}")
-    _duplicates(items, findings, news=news)
+        statements.append(_statement(item, place))
+    _duplicates(items, statements, findings, news=news)
     _contradictions([item for item in items if item.kind not in _SPOKEN], findings)
     return dict(sorted(sorts.items()))
 
 
-def _duplicates(items: Sequence[_Item], findings: _Findings, *, news: bool) -> None:
+def _statement(item: _Item, place: int) -> Statement:
+    return Statement(
+        item.text,
+        # Where nobody knows when, it was in the order of the file.
+        item.at or datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=place),
+        repr((item.place, item.kind, item.role, item.speaker, item.about)),
+        bound=item.kind == "turn" and depends_on_context(item.text),
+    )
+
+
+def _duplicates(items: Sequence[_Item], statements: Sequence[Statement], findings: _Findings, *, news: bool) -> None:
     """`news`: whether what comes back after another value is none, as for sleep."""
-    start = datetime(1970, 1, 1, tzinfo=UTC)
-    statements = [
-        Statement(
-            item.text,
-            # Where nobody knows when, it was in the order of the file.
-            item.at or start + timedelta(seconds=place),
-            repr((item.place, item.kind, item.role, item.speaker, item.about)),
-            bound=item.kind == "turn" and depends_on_context(item.text),
-        )
-        for place, item in enumerate(items)
-    ]
     said: dict[int, set[str]] = {}
     groups = group(statements, news=news)
     for place in sorted(range(len(items)), key=lambda place: (statements[place].at, place)):
@@ -284,15 +285,18 @@ def _contradicting_facts(facts: Sequence[Record], findings: _Findings) -> None:
         rivals.sort(key=lambda fact: (fact.valid_from, fact.id))
         meant = attribute(str(rivals[0].meta["attribute"]))
         newest = rivals[-1]
+        told: dict[str, set[bool]] = {}
+        for fact in rivals:
+            told.setdefault(_value(fact), set()).add(fact.meta.get("polarity", True))
         for fact in rivals[:-1]:
-            same = value_key(str(fact.meta["value"])) == value_key(str(newest.meta["value"]))
             both = fact.meta.get("polarity", True) and newest.meta.get("polarity", True)
-            if (not meant.many and not meant.dated and both and not same) or any(
-                value_key(str(other.meta["value"])) == value_key(str(fact.meta["value"]))
-                and other.meta.get("polarity", True) is not fact.meta.get("polarity", True)
-                for other in rivals
-            ):
+            one_of_two = not meant.many and not meant.dated and both and _value(fact) != _value(newest)
+            if one_of_two or len(told[_value(fact)]) > 1:
                 findings.note("contradictions", fact.id, f"{fact.text}, but also: {newest.text}")
+
+
+def _value(fact: Record) -> str:
+    return value_key(str(fact.meta["value"]))
 
 
 def _unsupported(record: Record, records: Mapping[str, Record]) -> str | None:

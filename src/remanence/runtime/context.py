@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 from remanence.core.errors import InvalidInput
 from remanence.core.scope import Scope
@@ -232,6 +231,8 @@ def local(moment: datetime, zone: str | None) -> datetime:
         if offset is not None:
             minutes = int(offset[2]) * 60 + int(offset[3])
             return moment.astimezone(timezone(timedelta(minutes=-minutes if offset[1] == "-" else minutes)))
+        from zoneinfo import ZoneInfo
+
         return moment.astimezone(ZoneInfo(zone))
     except (KeyError, ValueError, OSError, OverflowError):
         return moment.astimezone(UTC)

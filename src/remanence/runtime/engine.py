@@ -16,18 +16,17 @@ from remanence.core.errors import StoreReadOnly
 from remanence.core.scope import FIELDS, Scope
 from remanence.kernels.analyzer import Analyzer
 from remanence.kernels.echoes import HandedOut
-from remanence.kernels.related import RelatedTerms
-from remanence.mechanisms.records.recall import Recall, Truth
 from remanence.runtime.resilience import Breaker
 from remanence.runtime.truth import TruthCache
 from remanence.stores.sqlite import SqliteStore
 from remanence.substrates.embedding import Embedder, EmbeddingSpace
 from remanence.substrates.records.operations import Operation, Outcome, Touch, Written
-from remanence.substrates.records.port import RecordStore
-from remanence.substrates.records.reference import MemoryStore
+from remanence.substrates.records.port import Inspectable, RecordStore
 from remanence.substrates.records.scope_index import IndexCache, ScopeIndex
 
 if TYPE_CHECKING:
+    from remanence.kernels.related import RelatedTerms
+    from remanence.mechanisms.records.recall import Recall, Truth
     from remanence.runtime.enrichment.budget import Limits
     from remanence.runtime.worker import Background
     from remanence.substrates.chat import ChatModel
@@ -54,6 +53,8 @@ def open_store(path: str | os.PathLike[str] | None, clock: Clock) -> RecordStore
         return SqliteStore(Path(os.environ.get("REMANENCE_DIR") or ".") / FILE, clock=clock)
     name = os.fspath(path)
     if name == ":memory:":
+        from remanence.substrates.records.reference import MemoryStore
+
         return MemoryStore(clock=clock)
     if name.startswith(("postgresql://", "postgres://")):
         # By name: whoever keeps memories in a file loads no driver for a server.
@@ -110,7 +111,7 @@ class Engine:
     @property
     def place(self) -> str:
         """Where the store lies, for people: its file, or the database without user and password."""
-        return str(getattr(self.store, "path", None) or getattr(self.store, "name", ":memory:"))
+        return self.store.place if isinstance(self.store, Inspectable) else ":memory:"
 
     def now(self) -> datetime:
         """The time, never before what this engine has written: a clock that was set back must not hide a deletion."""
@@ -120,6 +121,8 @@ class Engine:
 
     def recall(self, scope: Scope, embedder: Embedder | None = None, truth: Truth | None = None) -> Recall:
         """The recall mechanism over one scope; `truth` is what the facts known there say to a question."""
+        from remanence.mechanisms.records.recall import Recall  # With the first text or question, and not before.
+
         self._foreground()
         return Recall(
             store=self.store,
@@ -252,6 +255,8 @@ def related_words(embedder: Embedder, analyzer: Analyzer) -> RelatedTerms | None
     words = getattr(embedder, "words", None)
     if words is None:
         return None
+    from remanence.kernels.related import RelatedTerms
+
     made = RelatedTerms(words, analyzer, ready=getattr(embedder, "relatives", None))
     with _RELATED_LOCK:
         return _RELATED.setdefault((embedder.space.key, analyzer.fingerprint), made)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -31,6 +30,8 @@ def opened(source: TextFile) -> Iterator[tuple[BinaryIO, str]]:
         with stream:
             yield stream, os.fspath(source)
         return
+    import tempfile  # It brings along much that only this needs.
+
     with tempfile.TemporaryFile() as copy:
         try:
             for line in source:

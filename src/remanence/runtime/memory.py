@@ -146,11 +146,14 @@ class Memory(TruthVerbs, WorkVerbs, HygieneVerbs, CareVerbs):
         """Remember messages, word for word, in one transaction; when this returns they are durable and searchable.
 
         No model is called. `messages` is a string, a mapping with `role` and `content`, or a list of these, with
-        `name` and `timestamp` where known. System messages and recalled memories are not stored; their row says so.
+        `name` and `timestamp` where known, and with `metadata`, `kind`, `valid_from`, `valid_to`, `language` and ids of
+        their own (`session_id`), which may narrow those of the call and not contradict them. System messages and
+        recalled memories are not stored; their row says so.
 
         Args:
             messages: what was said.
-            metadata: JSON values kept with each memory and open to filters.
+            metadata: JSON values kept with each memory and open to filters; a message's own are added to them and go
+                before them.
             timestamp: when it was said, for messages without a timestamp of their own; now if left out.
             valid_from: since when it is true; when it was said if left out.
             valid_to: until when it is true; no end if left out.
@@ -475,16 +478,26 @@ class Memory(TruthVerbs, WorkVerbs, HygieneVerbs, CareVerbs):
         self,
         *,
         limit: int | None = None,
+        before: str | None = None,
         derived: bool = False,
         filters: Filters | None = None,
         **ids: Unpack[Ids],
     ) -> list[Change]:
         """The latest changes in a scope, newest first; 20 if no limit is given.
 
-        `derived`: also those by which workers wrote down what they had worked out.
+        `events` of a change are its first thousand; `count` says how many there are.
+
+        Args:
+            limit: how many at most.
+            before: only what was changed before this change; to go on, that of the last one listed.
+            derived: also those by which workers wrote down what they had worked out.
+
+        Raises:
+            NotFound: `before` is no change in this scope.
+
         """
         scope = self._whom("changes", ids, filters)
-        return reading.changes(self._engine, scope, limit_of(limit, None, 20), derived=derived)
+        return reading.changes(self._engine, scope, limit_of(limit, None, 20), derived=derived, before=before)
 
     def close(self) -> None:
         """Count what was used, and close the store unless it was handed in. Later calls raise `StoreClosed`."""

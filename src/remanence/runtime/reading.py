@@ -15,7 +15,7 @@ from remanence.core.clock import from_micros
 from remanence.core.errors import InvalidInput, NotFound, StoreError
 from remanence.core.ids import is_ulid
 from remanence.core.scope import Scope
-from remanence.kernels.claims.answers import Verdict
+from remanence.kernels.claims.known import Verdict
 from remanence.runtime.arguments import memory_id_of
 from remanence.runtime.engine import Engine
 from remanence.runtime.outbox import WORKER
@@ -50,6 +50,7 @@ from remanence.substrates.records.operations import (
     History,
     JournalEntry,
     Operation,
+    Receipt,
     Receipts,
     Scan,
     Spaces,
@@ -222,25 +223,45 @@ def history(engine: Engine, memory_id: str, scope: Scope) -> list[HistoryRow]:
     return [history_row(entry, by_number) for entry in entries if entry.op in _RECORD_OPS]
 
 
-def changes(engine: Engine, scope: Scope, limit: int, *, derived: bool = True) -> list[Change]:
+def changes(
+    engine: Engine, scope: Scope, limit: int, *, derived: bool = True, before: str | None = None
+) -> list[Change]:
     """The newest changes, newest first. See `Memory.changes`."""
     end = engine.store.position()
+    if before is not None:
+        first: Sequence[JournalEntry]
+        (first,) = engine.read([Changes(change=before, limit=1)], scope)
+        if not first:
+            raise NotFound(f"before={before!r} is no change of this scope; begin again without it")
+        end = first[0].seq - 1
+    rows: list[JournalEntry] = []
     span = max(_FIRST_LOOK, limit)
-    while limit:
+    while limit and end:
         since = max(0, end - span)
-        (entries,) = engine.read([Changes(since=since)], scope)
-        found = changes_of([entry for entry in entries if derived or entry.actor != WORKER])
+        (entries,) = engine.read([Changes(since=since, until=end)], scope)
+        rows = [*(entry for entry in entries if derived or entry.actor != WORKER), *rows]
+        found = changes_of(rows)
         # The oldest change in the window may have begun before it, so it counts only when the window is all there is.
         if since == 0 or len(found) > limit:
             return found[:limit]
-        span *= 8
+        end, span = since, span * 8
     return []
 
 
-def receipts(engine: Engine, scope: Scope) -> list[ReceiptDict]:
-    """Receipts of erasures within the scope, oldest first."""
+def receipts(
+    engine: Engine, scope: Scope, limit: int, *, after: str | None = None, receipt_id: str | None = None
+) -> list[ReceiptDict]:
+    """Receipts of erasures within the scope, oldest first. See `Memory.receipts`."""
+    found: Sequence[Receipt]
     (found,) = engine.read([Receipts()], scope)
-    return [receipt_dict(receipt) for receipt in found]
+    if receipt_id is not None:
+        found = [receipt for receipt in found if receipt.id == receipt_id]
+    if after is not None:
+        place = next((place for place, receipt in enumerate(found, 1) if receipt.id == after), None)
+        if place is None:
+            raise NotFound(f"after={after!r} is no receipt of this scope; begin again without it")
+        found = found[place:]
+    return [receipt_dict(receipt) for receipt in found[:limit]]
 
 
 def stats(engine: Engine, scope: Scope) -> dict[str, Any]:

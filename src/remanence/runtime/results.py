@@ -11,8 +11,7 @@ from typing import Any, TypedDict
 from remanence.core.clock import from_micros
 from remanence.core.ids import is_ulid, ulid_millis
 from remanence.core.scope import FIELDS
-from remanence.kernels.claims.answers import Known
-from remanence.kernels.claims.ontology import attribute
+from remanence.kernels.claims.known import Known
 from remanence.substrates.records.mechanism import Hit
 from remanence.substrates.records.model import Record
 from remanence.substrates.records.operations import JournalEntry, Receipt
@@ -39,9 +38,13 @@ __all__ = [
     "text_hash",
 ]  # fmt: skip
 
-EVENTS = {"put": "ADD", "revise": "UPDATE", "close": "DELETE", "restore": "RESTORE", "link": "LINK", "unlink": "UNLINK",
-          "reindex": "REINDEX", "erase": "ERASE"}  # fmt: skip
+EVENTS = {
+    "put": "ADD", "adopt": "ADOPT", "revise": "UPDATE", "close": "DELETE", "restore": "RESTORE", "link": "LINK",
+    "unlink": "UNLINK", "reindex": "REINDEX", "erase": "ERASE",
+}  # fmt: skip
 """Names of journal operations as callers see them."""
+MOST_EVENTS = 1000
+"""Events of one change that are listed."""
 
 
 class Item(TypedDict, total=False):
@@ -163,6 +166,7 @@ class Change(TypedDict):
     at: str
     actor: str
     why: str
+    count: int
     events: list[dict[str, Any]]
 
 
@@ -226,6 +230,8 @@ def hit_item(
     hit: Hit, record: Record, *, known_at: datetime | None, explain: bool, facts: Sequence[Known] = (), outdated: bool
 ) -> Item:
     """A search result, with the facts that it states."""
+    from remanence.kernels.claims.ontology import attribute
+
     found = item(record, known_at)
     found["score"] = hit.score
     found["superseded"] = outdated
@@ -272,14 +278,18 @@ def history_row(entry: JournalEntry, versions: Mapping[int, Record]) -> HistoryR
 
 
 def changes_of(entries: Sequence[JournalEntry]) -> list[Change]:
-    """Journal entries grouped by change, newest change first."""
+    """Journal entries grouped by change, newest change first, each with its first `MOST_EVENTS`."""
     found: dict[str, Change] = {}
     for entry in entries:
-        change = found.setdefault(
-            entry.change,
-            {"change": entry.change, "at": stamp(entry.at), "actor": entry.actor, "why": entry.why, "events": []},
-        )
-        change["events"].append({"event": EVENTS[entry.op], "id": entry.id, "version": entry.version})
+        change = found.get(entry.change)
+        if change is None:
+            change = found[entry.change] = {
+                "change": entry.change, "at": stamp(entry.at), "actor": entry.actor, "why": entry.why, "count": 0,
+                "events": [],
+            }  # fmt: skip
+        change["count"] += 1
+        if change["count"] <= MOST_EVENTS:
+            change["events"].append({"event": EVENTS[entry.op], "id": entry.id, "version": entry.version})
     return list(reversed(found.values()))
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
-from remanence.runtime import hygiene, sleeping
 from remanence.runtime.arguments import Ids, Time, scope_of
-from remanence.runtime.fading import Forget, Keep
 from remanence.runtime.verbs import Filters, Verbs
+
+if TYPE_CHECKING:
+    from remanence.runtime.fading import Forget, Keep
 
 __all__ = ["HygieneVerbs"]
 
@@ -60,6 +61,8 @@ class HygieneVerbs(Verbs):
 
         """
         scope = self._whom("sleep", ids, filters)
+        from remanence.runtime import sleeping
+
         return sleeping.sleep(
             self._engine,
             scope,
@@ -88,6 +91,8 @@ class HygieneVerbs(Verbs):
         **ids: Unpack[Ids],
     ) -> dict[str, Any]:
         """Put memories away: no search finds them unless a filter asks for the state "archived". Raises `NotFound`."""
+        from remanence.runtime import sleeping
+
         return sleeping.archive(self._engine, memory_ids, self._whom("archive", ids, filters), reason=reason)
 
     def activate(
@@ -99,6 +104,8 @@ class HygieneVerbs(Verbs):
         **ids: Unpack[Ids],
     ) -> dict[str, Any]:
         """Bring back what was archived, merged or expired. Raises `NotFound`."""
+        from remanence.runtime import sleeping
+
         return sleeping.activate(self._engine, memory_ids, self._whom("activate", ids, filters), reason=reason)
 
     def freeze(
@@ -110,6 +117,8 @@ class HygieneVerbs(Verbs):
         **ids: Unpack[Ids],
     ) -> dict[str, Any]:
         """Let no sleep touch these memories. Raises `NotFound`."""
+        from remanence.runtime import sleeping
+
         return sleeping.freeze(self._engine, memory_ids, self._whom("freeze", ids, filters), reason=reason)
 
     def unfreeze(
@@ -121,6 +130,8 @@ class HygieneVerbs(Verbs):
         **ids: Unpack[Ids],
     ) -> dict[str, Any]:
         """Treat frozen memories as any others again. Raises `NotFound`."""
+        from remanence.runtime import sleeping
+
         return sleeping.unfreeze(self._engine, memory_ids, self._whom("unfreeze", ids, filters), reason=reason)
 
     def quarantine(
@@ -144,6 +155,8 @@ class HygieneVerbs(Verbs):
 
         """
         scope, where = scope_of("quarantine", self._engine.defaults, ids, filters)
+        from remanence.runtime import hygiene
+
         return hygiene.quarantine(
             self._engine, scope, ids=memory_ids, origin=origin, source=source, where=where or None, reason=reason
         )
@@ -159,6 +172,8 @@ class HygieneVerbs(Verbs):
     ) -> dict[str, Any]:
         """Believe memories again that were in quarantine, and what rests on them. Arguments as `quarantine`."""
         scope, where = scope_of("release", self._engine.defaults, ids, filters)
+        from remanence.runtime import hygiene
+
         return hygiene.release(self._engine, scope, ids=memory_ids, origin=origin, source=source, where=where or None)
 
     def audit(

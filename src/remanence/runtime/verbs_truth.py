@@ -6,7 +6,6 @@ from typing import Any, Final, Unpack
 
 from remanence.core.errors import StoreReadOnly
 from remanence.core.scope import Scope
-from remanence.runtime import knowing, working
 from remanence.runtime.arguments import Ids, Time, limit_of, view_of
 from remanence.runtime.verbs import Filters, Verbs
 
@@ -41,6 +40,8 @@ class TruthVerbs(Verbs):
         scope = self._whom("profile", ids, filters)
         self._settle(scope)
         view = view_of(self._engine.now(), as_of, known_at)
+        from remanence.runtime import knowing
+
         return knowing.profile(self._engine, scope, subject, view, limit_of(limit, None, 50))
 
     def timeline(
@@ -68,6 +69,8 @@ class TruthVerbs(Verbs):
         """
         scope = self._whom("timeline", ids, filters)
         self._settle(scope)
+        from remanence.runtime import knowing
+
         return knowing.timeline(
             self._engine,
             scope,
@@ -87,6 +90,8 @@ class TruthVerbs(Verbs):
         """
         scope = self._whom("explain", ids, filters)
         self._settle(scope)
+        from remanence.runtime import knowing
+
         return knowing.explain(self._engine, memory_id, scope)
 
     def _settle(self, scope: Scope) -> None:
@@ -94,6 +99,8 @@ class TruthVerbs(Verbs):
         if not self._engine.enrich:
             return
         try:
+            from remanence.runtime import working
+
             working.drain(self._engine, scope, seconds=SOON)
         except StoreReadOnly:
             return

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
-from remanence.runtime import outbox, worker, working
+from remanence.runtime import outbox, worker
 from remanence.runtime.arguments import Ids, limit_of
 from remanence.runtime.outbox import JobRow
 from remanence.runtime.verbs import Filters, Verbs
-from remanence.runtime.working import WorkReport
+
+if TYPE_CHECKING:
+    from remanence.runtime.working import WorkReport
 
 __all__ = ["WorkVerbs"]
 
@@ -39,6 +41,8 @@ class WorkVerbs(Verbs):
 
         """
         scope = None if everywhere else self._whom("work", ids, filters)
+        from remanence.runtime import working
+
         return working.drain(self._engine, scope, seconds=seconds, limit=limit)
 
     def jobs(
@@ -46,16 +50,20 @@ class WorkVerbs(Verbs):
         *,
         states: Sequence[str] | None = None,
         limit: int | None = None,
+        after: str | None = None,
         filters: Filters | None = None,
         **ids: Unpack[Ids],
     ) -> list[JobRow]:
         """What is still to be worked out in a scope, oldest first; 100 if no limit is given.
 
-        `states`: "waiting", "leased" (somebody is at it) or "dead" (it failed too often; `error` says why).
+        Args:
+            states: "waiting", "leased" (somebody is at it) or "dead" (it failed too often; `error` says why).
+            limit: how many at most.
+            after: only jobs after the one of this id; to go on, that of the last one listed.
+
         """
-        return outbox.jobs(
-            self._engine, self._whom("jobs", ids, filters), states=states, limit=limit_of(limit, None, 100)
-        )
+        scope = self._whom("jobs", ids, filters)
+        return outbox.jobs(self._engine, scope, states=states, limit=limit_of(limit, None, 100), after=after)
 
     def retry_jobs(
         self, job_ids: Sequence[str] | None = None, *, filters: Filters | None = None, **ids: Unpack[Ids]

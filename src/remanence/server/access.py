@@ -83,6 +83,10 @@ class Principal:
             if isinstance(item, Mapping):
                 self.narrow({name: item[name] for name in (*FIELDS, "session_id", "project_id") if name in item})
 
+    def check_messages(self, messages: object) -> None:
+        """Raise `Forbidden` when one of the messages of a call names ids out of reach."""
+        self.check_items(messages if isinstance(messages, list) else [messages])
+
     def _rights(self) -> str:
         return " and ".join(right for right in RIGHTS if right in self.rights)
 

@@ -97,8 +97,9 @@ class History(BaseModel):
 
 
 class Changes(BaseModel):
-    """The latest changes, newest first."""
+    """The latest changes, newest first. `next` goes into `cursor`; null: there is no more."""
 
+    next: str | None
     results: list[dict[str, Any]]
 
 
@@ -120,14 +121,16 @@ class Receipt(Anything):
 
 
 class Receipts(BaseModel):
-    """Receipts, oldest first."""
+    """Receipts, oldest first. `next` goes into `cursor`; null: there is no more."""
 
+    next: str | None
     results: list[Receipt]
 
 
 class Jobs(BaseModel):
-    """What is still to be worked out."""
+    """What is still to be worked out. `next` goes into `cursor`; null: there is no more."""
 
+    next: str | None
     results: list[dict[str, Any]]
 
 

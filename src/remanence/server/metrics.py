@@ -31,6 +31,11 @@ class Metrics:
             "remanence_requests_refused", "Requests that went no further.", ("reason",), registry=self._registry
         )
 
+    @property
+    def registry(self) -> CollectorRegistry:
+        """Where parts of the application add counters of their own."""
+        return self._registry
+
     def began(self) -> None:
         """A request came in."""
         self._running.inc()

@@ -10,10 +10,12 @@ import sys
 import time
 from typing import Any
 
+from remanence.core.scope import Scope
 from remanence.runtime.engine import Engine
 from remanence.runtime.enrichment.handler import Handler
 from remanence.runtime.memory import Memory
 from remanence.runtime.working import Shift
+from remanence.substrates.records.model import Draft
 from remanence.substrates.records.operations import Outcome
 from tests.runtime.handlers import Echoes, Stamps, Topics
 
@@ -46,7 +48,10 @@ def engine_of(path: str, pause: float) -> Engine:
 def main(path: str, pause: float, lease: float, seconds: float) -> dict[str, Any]:
     """Work, and say what was done."""
     handlers: list[Handler] = [Topics(), Echoes(), Stamps()]
-    shift = Shift(engine_of(path, pause), handlers=handlers, laters={}, lease=lease, most_jobs=5, most_turns=8)
+    engine = engine_of(path, pause)
+    shift = Shift(engine, handlers=handlers, laters={}, lease=lease, most_jobs=5, most_turns=8)
+    # What the first text makes it load is no part of its work.
+    engine.recall(Scope(user_id="nobody")).derive([Draft("I moved to Oslo last week")])
     print("ready", flush=True)
     if not sys.stdin.readline():
         # Whoever started this is gone.

@@ -23,7 +23,7 @@ from remanence.core.clock import EPOCH
 from remanence.core.errors import InvalidInput
 from remanence.core.scope import Scope
 from remanence.kernels.analyzer import Analyzer
-from remanence.kernels.claims.answers import NOTHING_KNOWN, Verdict
+from remanence.kernels.claims.known import NOTHING_KNOWN, Verdict
 from remanence.kernels.dense import top
 from remanence.kernels.fusion import USUAL_ROWS, Profile, logistic, logit_of, read_profiles
 from remanence.substrates.embedding import Embedder, HashEmbedder

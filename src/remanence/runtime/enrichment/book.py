@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-import threading
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import chain
 from typing import Any, Final
-from weakref import WeakKeyDictionary
 
 from remanence.core.clock import to_micros
 from remanence.core.ids import is_ulid, ulid_millis
@@ -20,15 +18,12 @@ from remanence.kernels.claims.model import Claim
 from remanence.kernels.claims.ontology import attribute
 from remanence.kernels.truth import Said, family, matter, value_key
 from remanence.runtime.engine import Engine
-from remanence.runtime.enrichment.handler import home_of, newest_versions
-from remanence.substrates.records.model import Record, View
-from remanence.substrates.records.operations import Changes, Find, JournalEntry
+from remanence.runtime.enrichment.following import Follower, Followers
+from remanence.substrates.records.model import Record
 
 __all__ = ["ORIGIN", "Book", "Fact", "book_of", "fact_of", "group_of", "mark_of", "row_of", "said_of"]
 
 ORIGIN: Final = "derived:facts"
-_HOMES: Final = 32
-_RECORD_OPS: Final = frozenset(("put", "adopt", "revise", "close", "restore"))
 _WITH_SOURCES: Final = ("fact", "conclusion", "note")
 _SELF: Final = frozenset(("user", "assistant"))
 
@@ -172,39 +167,26 @@ def _form(template: str) -> re.Pattern[str]:
     return re.compile(rf"{parts}\.?", re.IGNORECASE | re.DOTALL)
 
 
-class Book:
+class Book(Follower):
     """Facts by matter, by turn and by id, and what rests on other memories by premise."""
 
     def __init__(self, engine: Engine, home: Scope) -> None:
-        self._engine = engine
-        self._home = home
-        self._seq = -1
-        self._clear()
+        super().__init__(engine, home)
+        self.clear()
 
-    def _clear(self) -> None:
+    def kinds(self) -> tuple[str, ...]:
+        """Facts, and what users conclude."""
+        return _WITH_SOURCES
+
+    def clear(self) -> None:
+        """Know nothing."""
         self.facts: dict[str, Fact] = {}
         self.resting: dict[str, Record] = {}
         self._groups: dict[str, dict[str, None]] = {}
         self._values: dict[str, dict[str, None]] = {}
         self._turns: dict[str, dict[str, None]] = {}
         self._premises: dict[str, dict[str, None]] = {}
-
-    def follow(self) -> Book:
-        """Take in what was written since; itself."""
-        position = self._engine.store.position()
-        if self._seq < 0:
-            self._load(position)
-        elif position != self._seq:
-            entries: Sequence[JournalEntry]
-            (entries,) = self._engine.read([Changes(since=self._seq)], self._home)
-            if any(entry.op == "erase" for entry in entries) or position < self._seq:
-                self._load(position)
-            else:
-                ids = dict.fromkeys(entry.id for entry in entries if entry.op in _RECORD_OPS)
-                if ids:
-                    self._take(newest_versions(self._engine, list(ids), self._home))
-                self._seq = max([position, *(entry.seq for entry in entries)])
-        return self
+        self._names: dict[str, list[tuple[str, str]]] = {}
 
     def group(self, key: str) -> list[Fact]:
         """The facts of one matter, by id."""
@@ -225,23 +207,12 @@ class Book:
 
     def names(self) -> Iterator[tuple[str, str]]:
         """Names of people, each with the id of the record that spoke of them first."""
-        for fact in self.facts.values():
-            first = min((one.order for one in fact.said), default=None)
-            if first is not None:
-                for name in names_in(fact.record.meta["subject"], fact.record.meta["attribute"], fact.value):
-                    yield name, first
+        return chain.from_iterable(self._names.values())
 
-    def _load(self, position: int) -> None:
-        self._clear()
-        found: Sequence[Record]
-        asked = Find(View(self._engine.now()), kinds=_WITH_SOURCES, limit=None, closed=True)
-        (found,) = self._engine.read([asked], self._home)
-        self._take(found)
-        self._seq = position
-
-    def _take(self, records: Iterable[Record]) -> None:
+    def take(self, records: Sequence[Record]) -> None:
+        """Take in what these have become."""
         for record in records:
-            if home_of(record.scope) != self._home or record.kind not in _WITH_SOURCES:
+            if record.kind not in _WITH_SOURCES:
                 continue
             self._drop(record.id)
             fact = fact_of(record)
@@ -259,6 +230,10 @@ class Book:
         self._values.setdefault(value_key(fact.value), {})[id] = None
         for turn in _touching(fact):
             self._turns.setdefault(turn, {})[id] = None
+        first = min((one.order for one in fact.said), default=None)
+        if first is not None:
+            named = names_in(fact.record.meta["subject"], fact.record.meta["attribute"], fact.value)
+            self._names[id] = [(name, first) for name in named]
 
     def _drop(self, id: str) -> None:
         fact = self.facts.pop(id, None)
@@ -267,6 +242,7 @@ class Book:
             self._values[value_key(fact.value)].pop(id)
             for turn in _touching(fact):
                 self._turns[turn].pop(id, None)
+            self._names.pop(id, None)
         record = self.resting.pop(id, None)
         if record is not None:
             for source in record.sources:
@@ -287,21 +263,12 @@ def names_in(subject: str, key: str, value: str) -> Iterator[str]:
         yield value
 
 
-_BOOKS: WeakKeyDictionary[Engine, OrderedDict[Scope, Book]] = WeakKeyDictionary()
-_LOCK = threading.Lock()
+_BOOKS: Final = Followers(Book)
 
 
 def book_of(engine: Engine, home: Scope) -> Book:
     """The book of a home scope, up to date. One worker at a time uses it (see `working`)."""
-    with _LOCK:
-        books = _BOOKS.setdefault(engine, OrderedDict())
-        book = books.pop(home, None)
-        if book is None:
-            book = Book(engine, home)
-        books[home] = book
-        while len(books) > _HOMES:
-            books.popitem(last=False)
-    return book.follow()
+    return _BOOKS.of(engine, home)
 
 
 def ghost(said: Said, of: Fact) -> Said:

@@ -82,6 +82,8 @@ class _Work:
         self.edges: list[WriteOperation] = []
         self.stale = {one.key for one in self.entities.values() if one.id in batch.changed or one.first in touched}
         self.removed: set[str] = set()
+        # Which names may be short for which was noted for just these, unless somebody else was at it.
+        self.noted = None if batch.gone or batch.changed else self._called()
 
     def renew_spoilt(self) -> None:
         """Make entities anew, under other ids, that rest on words of closed or erased turns."""
@@ -174,7 +176,13 @@ class _Work:
         for entity in unnamed:
             entity.name = _spelt(entity.key, texts[entity.first])
 
+    def _called(self) -> set[tuple[str, str, bool]]:
+        """All names, and who of them speaks."""
+        return {(entity.key, entity.name, entity.speaks) for entity in self.entities.values()}
+
     def _alias(self) -> None:
+        if self.noted == self._called():
+            return
         speakers = [entity.name for entity in self.entities.values() if entity.speaks]
         noted: dict[str, list[list[Any]]] = defaultdict(list)
         for link in links([entity.name for entity in self.entities.values()], speakers):
@@ -235,9 +243,8 @@ class _Work:
 def _read(made: Made) -> _Entity:
     meta = made.draft.meta
     return _Entity(
-        meta["key"], made.id, meta["name"], meta["first"], meta["speaks"],
-        [list(one) for one in meta["relations"]], [list(one) for one in meta["aliases"]], made,
-    )  # fmt: skip
+        meta["key"], made.id, meta["name"], meta["first"], meta["speaks"], meta["relations"], meta["aliases"], made
+    )
 
 
 def _plain(edge: Edge) -> Edge:

@@ -72,26 +72,26 @@ def claims_of(batch: Batch, book: Book) -> dict[str, list[Claim]]:
     """What each turn of the batch claims, read by rules; turns that may not be believed claim nothing."""
     spoken = _Speech(batch)
     names = sorted(book.names(), key=lambda pair: pair[1])
-    people: dict[str, None] = {}
+    people: set[str] = set()
     known = 0
     found: dict[str, list[Claim]] = {}
     for turn in batch.turns:
         while known < len(names) and names[known][1] < turn.id:
-            people.setdefault(names[known][0])
+            people.add(names[known][0])
             known += 1
         found[turn.id] = []
         if turn.trust <= 0 or turn.kind in _SILENT or turn.sources or turn.id in book.facts:
             continue
         context = spoken.before(turn)
         before = [_utterance(record) for record in context if record.kind not in _SILENT]
-        speakers = [one.speaker for one in before if one.speaker]
-        claims = extract(_utterance(turn), before, {*people, *speakers})
+        speakers = {one.speaker for one in before if one.speaker}
+        claims = extract(_utterance(turn), before, people if speakers <= people else people | speakers)
         if claims:
             echoes = echo_spans(turn, context)
             claims = [claim for claim in claims if not any(s < claim.end and claim.start < e for s, e in echoes)]
         found[turn.id] = claims
         for claim in claims:
-            people.update(dict.fromkeys(names_in(claim.subject, claim.attribute, claim.value)))
+            people.update(names_in(claim.subject, claim.attribute, claim.value))
     return found
 
 

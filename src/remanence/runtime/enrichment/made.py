@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from remanence.core.scope import Scope
+from remanence.runtime.engine import Engine
+from remanence.runtime.enrichment.following import Follower, Followers
 from remanence.runtime.enrichment.handler import Batch, newest_versions, speaks
 from remanence.substrates.records.model import DERIVED, Draft, Record, View
 from remanence.substrates.records.operations import Close, Erase, Find, Put, Revise, WriteOperation
 
-__all__ = ["Made", "rewrite", "standing", "stored", "turns_from"]
+__all__ = ["Made", "Shelf", "rewrite", "standing", "turns_from"]
 
 _PAGE: Final = 256
 
@@ -28,25 +30,53 @@ class Made:
     """Whether a user has closed it; then it is not made again."""
 
 
-def stored(batch: Batch, *kinds: str) -> Sequence[Record]:
-    """Newest versions of derived records of these kinds in the home scope, over or not; without what is planned."""
-    found: Sequence[Record] = batch.read([Find(View(batch.now), kinds=kinds, limit=None, closed=True, derived=True)])[0]
-    return found
+class Shelf(Follower):
+    """The derived records of a home scope, by kind and handler; a kind is kept from when somebody asks for it."""
+
+    def __init__(self, engine: Engine, home: Scope) -> None:
+        super().__init__(engine, home)
+        self._kinds: dict[str, None] = {}
+        self.clear()
+
+    def kinds(self) -> tuple[str, ...]:
+        """What was asked for so far."""
+        return tuple(self._kinds)
+
+    def clear(self) -> None:
+        """Keep nothing."""
+        self._made: dict[tuple[str, str], dict[Scope, dict[str, Made]]] = {}
+        self._places: dict[str, dict[str, Made]] = {}
+
+    def take(self, records: Sequence[Record]) -> None:
+        """Keep these in place of what they were."""
+        for record in records:
+            place = self._places.pop(record.id, None)
+            if place is not None:
+                del place[record.id]
+            if record.derived and record.kind in self._kinds:
+                kept = self._made.setdefault((record.kind, str(record.origin)), {}).setdefault(record.scope, {})
+                kept[record.id] = _made(record)
+                self._places[record.id] = kept
+
+    def made(self, kind: str, origin: str, scope: Scope | None) -> dict[str, Made]:
+        """Records of one origin, in the home scope or in `scope` alone, by id."""
+        if kind not in self._kinds:
+            self._kinds[kind] = None
+            self.read(kind)
+        by_scope = self._made.get((kind, origin), {})
+        some = by_scope.values() if scope is None else [by_scope.get(scope, {})]
+        return dict(sorted(pair for kept in some for pair in kept.items()))
 
 
-def standing(
-    batch: Batch, kind: str, maker: str, scope: Scope | None = None, found: Sequence[Record] | None = None
-) -> list[Made]:
-    """Records of a kind that handler `maker` has made in the home scope, or in `scope` alone; with what is planned.
+_SHELVES: Final = Followers(Shelf)
 
-    `found` is what `stored` has said before.
+
+def standing(batch: Batch, kind: str, maker: str, scope: Scope | None = None) -> list[Made]:
+    """Records of a kind that handler `maker` has made in the home scope, or in `scope` alone, over or not, by id; with
+    what is planned.
     """
     origin = f"{DERIVED}{maker}"
-    made = {
-        record.id: Made(record.id, record.version, record.scope, _draft(record), record.closed_at is not None)
-        for record in (stored(batch, kind) if found is None else found)
-        if record.kind == kind and record.origin == origin and (scope is None or record.scope == scope)
-    }
+    made = _SHELVES.of(batch.engine, batch.home).made(kind, origin, scope)
     for operation in batch.planned:
         if isinstance(operation, Put) and operation.draft.kind == kind and operation.draft.origin == origin:
             draft = operation.draft
@@ -134,8 +164,8 @@ def _is_turn(batch: Batch, record: Record) -> bool:
     return record.scope == batch.scope and record.kind == "turn" and speaks(record)
 
 
-def _draft(record: Record) -> Draft:
-    return Draft(
+def _made(record: Record) -> Made:
+    draft = Draft(
         text=record.text,
         kind=record.kind,
         scope=record.scope,
@@ -147,6 +177,7 @@ def _draft(record: Record) -> Draft:
         origin=record.origin,
         trust=record.trust,
     )
+    return Made(record.id, record.version, record.scope, draft, record.closed_at is not None)
 
 
 def _same(one: Draft, other: Draft) -> bool:

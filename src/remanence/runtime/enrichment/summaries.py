@@ -17,7 +17,7 @@ from remanence.core.scope import Scope
 from remanence.kernels.analyzer import Analyzer, is_stopword
 from remanence.kernels.summaries import Passage, bounded, passage
 from remanence.runtime.enrichment.handler import Batch
-from remanence.runtime.enrichment.made import Made, rewrite, standing, stored
+from remanence.runtime.enrichment.made import Made, rewrite, standing
 from remanence.substrates.records.model import Draft, Source
 from remanence.substrates.records.operations import WriteOperation
 
@@ -47,15 +47,14 @@ class Summaries:
         """The writes that make the summaries what the episodes say."""
         if not (batch.turns or batch.gone or batch.changed):
             return []
-        found = stored(batch, "summary", "episode")
-        made = standing(batch, "summary", self.name, found=found)
-        episodes = _over([one for one in standing(batch, "episode", "episodes", batch.scope, found) if not one.closed])
+        made = standing(batch, "summary", self.name)
+        episodes = _over([one for one in standing(batch, "episode", "episodes", batch.scope) if not one.closed])
         if batch.scope == batch.home:
             return self._level(batch, "home", batch.home, [_node(one) for one in episodes], made)
         session = self._level(batch, "session", batch.scope, [_node(one) for one in episodes], made)
         batch.planned.extend(session)
         try:
-            made = standing(batch, "summary", self.name, found=found)
+            made = standing(batch, "summary", self.name)
         finally:
             del batch.planned[len(batch.planned) - len(session) :]
         sessions = [one for one in made if one.draft.meta["level"] == "session" and not one.closed]
@@ -126,8 +125,12 @@ def _over(episodes: Sequence[Made]) -> list[Made]:
 
 def _node(made: Made) -> _Node:
     draft = made.draft
-    digest = blake2b(draft.text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
-    return _Node(draft.meta["first"], f"{draft.meta['first']} {digest}", draft.text[:10], draft)
+    return _Node(draft.meta["first"], f"{draft.meta['first']} {_digest(draft.text)}", draft.text[:10], draft)
+
+
+@lru_cache(maxsize=1 << 13)
+def _digest(text: str) -> str:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 def _said(batch: Batch, draft: Draft) -> list[Passage]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Path, Query, Request
@@ -18,11 +19,12 @@ from remanence.server.routing import router
 from remanence.server.service import Call, found_or_missing, service_of
 from remanence.substrates.records.operations import Count
 
-__all__ = ["MEMORIES", "MemoryId", "Whose", "bounded", "page_of"]
+__all__ = ["MEMORIES", "Cursor", "MemoryId", "Whose", "bounded", "one_way", "page_of"]
 
 MEMORIES: Final = router("memories", "/api/v1")
 Whose = Annotated[dict[str, str], Depends(models.scope_query)]
 MemoryId = Annotated[str, Path(description="The `id` of a memory.", max_length=100)]
+Cursor = Annotated[str | None, Query(description="The `next` of the page before.", max_length=100)]
 Moment = Annotated[str | None, Query(description="ISO 8601, or Unix seconds.", max_length=64)]
 
 _DEFAULT_PAGE: Final = 100
@@ -45,6 +47,12 @@ def limit_in(body: models.SearchIn | models.ContextIn) -> int | None:
     return body.limit if body.limit is not None else body.top_k
 
 
+def one_way(found: Sequence[Mapping[str, Any]], limit: int, key: str) -> dict[str, Any]:
+    """A page of what was read with one more than `limit`; `next` is what to hand in as `cursor` for more."""
+    shown = found[:limit]
+    return {"next": shown[-1][key] if shown and len(found) > limit else None, "results": shown}
+
+
 def moment(value: str | None) -> str | float | None:
     """A time from a query string: Unix seconds are told from ISO 8601 by their digits."""
     return float(value) if value is not None and _SECONDS.fullmatch(value) else value
@@ -58,6 +66,7 @@ async def add(request: Request, body: models.AddIn) -> Response:
     """
 
     def work(call: Call) -> Any:
+        call.principal.check_messages(body.messages)
         return call.memory.add(body.messages, **body.given("messages"), **call.ids)
 
     return await service_of(request).call(request, "write", work, body.whose(), once=True, status=201)
@@ -250,13 +259,15 @@ async def changes(
     request: Request,
     whose: Whose,
     limit: Annotated[int | None, Query(ge=0, le=2**31 - 1)] = None,
+    cursor: Cursor = None,
     derived: bool = False,
 ) -> Response:
     """Newest first; `derived`: also what was worked out in the background. Needs the right "read"."""
     wanted = bounded(request, limit, 20)
 
     def work(call: Call) -> Any:
-        return {"results": call.memory.changes(limit=wanted, derived=derived, **call.ids)}
+        found = call.memory.changes(limit=wanted + 1, before=cursor, derived=derived, **call.ids)
+        return one_way(found, wanted, "change")
 
     return await service_of(request).call(request, "read", work, whose)
 

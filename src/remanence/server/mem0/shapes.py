@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StrictInt, StrictStr
 
+from remanence.core.clock import from_micros
 from remanence.core.errors import NotFound, ScopeRequired
+from remanence.core.ids import is_ulid, ulid_millis
 from remanence.core.scope import Scope as Place
-from remanence.runtime.results import EVENTS
+from remanence.runtime.results import EVENTS, stamp
 from remanence.server.models import Id, Scope, Time
 from remanence.server.service import Call
 from remanence.substrates.records.operations import Changes, History, JournalEntry, Operation
+from remanence.substrates.records.port import Surveyable, Tally
 
 __all__ = [
-    "ENTITIES", "EVENTS", "AddIn", "BatchIn", "BatchOne", "ConfigureIn", "ListIn", "SearchIn", "UpdateIn", "counted",
-    "entities", "events_of", "located", "one_page", "territories",
+    "ENTITIES", "EVENTS", "AddIn", "BatchIn", "BatchOne", "ConfigureIn", "ListIn", "SearchIn", "UpdateIn", "entities",
+    "events_of", "located", "one_page", "territories",
 ]  # fmt: skip
 
 ENTITIES: Final = {"user": "user_id", "agent": "agent_id", "app": "app_id", "run": "run_id"}
@@ -129,27 +133,36 @@ def events_of(call: Call, change_id: str) -> list[JournalEntry]:
 
 
 def entities(call: Call) -> list[dict[str, Any]]:
-    """Every user, agent, app and run within reach, by type and name, still without counts."""
-    found: dict[tuple[str, str], None] = {}
-    for place in call.service.places(call.principal, call.ids):
+    """Every user, agent, app and run within reach, by type and name, with how many memories it has, when the first came
+    and when the last was changed.
+    """
+    found: dict[tuple[str, str], list[Tally]] = {}
+    for tally in call.service.tallies(call.principal, call.ids):
         for kind, field in ENTITIES.items():
-            name = getattr(place, field)
+            name = getattr(tally.scope, field)
             if name is not None:
-                found[(kind, name)] = None
-    return [{"id": name, "name": name, "type": kind} for kind, name in sorted(found)]
+                found.setdefault((kind, name), []).append(tally)
+    return [
+        {
+            "id": name,
+            "name": name,
+            "type": kind,
+            "total_memories": sum(tally.memories for tally in tallies),
+            "created_at": _born(min((tally.first for tally in tallies if tally.first), default=None)),
+            "updated_at": _latest(tally.changed for tally in tallies),
+        }
+        for (kind, name), tallies in sorted(found.items())
+    ]
 
 
-def counted(call: Call, entity: dict[str, Any]) -> dict[str, Any]:
-    """An entity with how many memories it has, and when the first and the last came."""
-    ids = {**call.ids, ENTITIES[entity["type"]]: entity["id"]}
-    first = call.memory.get_all(limit=1, **ids)["results"]
-    last = call.memory.get_all(limit=1, newest_first=True, **ids)["results"]
-    return {
-        **entity,
-        "total_memories": call.memory.stats(**ids)["memories"],
-        "created_at": first[0]["created_at"] if first else None,
-        "updated_at": last[0]["updated_at"] if last else None,
-    }
+def _born(memory_id: str | None) -> str | None:
+    """When a memory was made, to the millisecond; None where there is none, or where its id does not tell."""
+    return stamp(from_micros(ulid_millis(memory_id) * 1000)) if memory_id and is_ulid(memory_id) else None
+
+
+def _latest(moments: Iterable[datetime | None]) -> str | None:
+    latest = max((moment for moment in moments if moment is not None), default=None)
+    return None if latest is None else stamp(latest)
 
 
 def one_page(rows: list[Any], total: int, page: int, size: int, path: str) -> dict[str, Any]:
@@ -165,7 +178,7 @@ def one_page(rows: list[Any], total: int, page: int, size: int, path: str) -> di
 
 def territories(call: Call) -> Iterable[Place]:
     """Scopes that together cover all within reach. Raises `ScopeRequired` where the store cannot list them."""
-    if getattr(call.memory.store, "scopes", None) is None:
+    if not isinstance(call.memory.store, Surveyable):
         raise ScopeRequired("name user_id, agent_id, run_id or app_id: this store cannot list its scopes")
     places = call.service.places(call.principal, {})
     return dict.fromkeys(Place(**dict([next(place.items())])) for place in places)

@@ -32,6 +32,7 @@ async def add(request: Request, body: shapes.AddIn, *, event: bool = False) -> R
     """Remember messages; with `event` in the shape of a task that has been done."""
 
     def work(call: Call) -> Any:
+        call.principal.check_messages(body.messages)
         found = call.memory.add(body.messages, **body.arguments(), **call.ids)
         if not event:
             return {"results": found["results"], "change": found["change"]}
@@ -137,7 +138,7 @@ async def entities(request: Request, number: int, size: int, *, wrapped: bool) -
 
     def work(call: Call) -> Any:
         found = shapes.entities(call)
-        rows = [shapes.counted(call, entity) for entity in found[(number - 1) * size : number * size]]
+        rows = found[(number - 1) * size : number * size]
         return shapes.one_page(rows, len(found), number, size, request.url.path) if wrapped else rows
 
     return await service_of(request).call(request, "admin", work, slow=True)

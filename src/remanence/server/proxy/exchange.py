@@ -17,9 +17,10 @@ from remanence.core.clock import Clock
 from remanence.server.access import Permit
 from remanence.server.errors import BadRequest, HttpError, TooLarge, UnsupportedMediaType
 from remanence.server.proxy.conversation import Conversation, read_body
+from remanence.server.proxy.counting import Counters
 from remanence.server.proxy.events import Transcript, with_field
 from remanence.server.proxy.headers import Wish, downstream, mentions_key, read_wish, refused, to_upstream
-from remanence.server.proxy.relay import Relay
+from remanence.server.proxy.relay import CLIENT, Relay
 from remanence.server.proxy.remembering import NOTHING, Plan, Recalled, Remembering, Stored
 from remanence.server.proxy.settings import MODES, Upstream
 from remanence.server.proxy.upstream import Client, translated
@@ -45,7 +46,13 @@ class Desk:
     """What all exchanges share."""
 
     def __init__(
-        self, remembering: Remembering, client: Client, readers: Executor, writers: Executor, clock: Clock
+        self,
+        remembering: Remembering,
+        client: Client,
+        readers: Executor,
+        writers: Executor,
+        clock: Clock,
+        counters: Counters,
     ) -> None:
         self.remembering = remembering
         self.client = client
@@ -53,6 +60,7 @@ class Desk:
         self.readers = readers
         self.writers = writers
         self.clock = clock
+        self.counters = counters
 
 
 class Exchange:
@@ -74,7 +82,7 @@ class Exchange:
         try:
             body = await self._body()
         except ClientDisconnect:
-            return Response(status_code=_LEFT)
+            return self._left()
         gone = asyncio.ensure_future(_gone(self._request))
         handed_over = False
         try:
@@ -83,7 +91,7 @@ class Exchange:
                 await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
                 if not work.done():
                     # Nothing was delivered, so nothing was said; the client may well ask again.
-                    return Response(status_code=_LEFT)
+                    return self._left()
                 response = work.result()
             finally:
                 await _ended(work)
@@ -92,6 +100,10 @@ class Exchange:
         finally:
             if not handed_over:
                 await _ended(gone)
+
+    def _left(self) -> Response:
+        self._desk.counters.ended("left")
+        return Response(status_code=_LEFT)
 
     async def _answer(self, wish: Wish, body: bytes, gone: asyncio.Task[None]) -> Response:
         sent = body
@@ -103,13 +115,14 @@ class Exchange:
                 block = self._recalled.block
                 messages = self._plan.conversation.with_block(block)
                 sent = await asyncio.to_thread(_encoded, {**parsed, "messages": messages})
+                self._desk.counters.recalled(len(self._recalled.ids))
         url = self._settings.url("chat/completions", _query(self._request))
         upward = to_upstream(self._headers, self._settings, keyed=_keyed(self._permit), body=True)
         upstream = await self._desk.client.ask("POST", url, upward, sent)
         kind = upstream.headers.get("content-type", "").partition(";")[0].strip().lower()
         if upstream.is_success and kind == "text/event-stream":
             headers = [*self._downward(upstream), (b"x-accel-buffering", b"no")]
-            return Relay(upstream, self._settings, headers, self._field(), gone, self._keep)
+            return Relay(upstream, self._settings, headers, self._field(), gone, self._streamed)
         return await self._whole(upstream)
 
     async def _whole(self, upstream: httpx.Response) -> Response:
@@ -117,6 +130,7 @@ class Exchange:
         body = await _read(upstream, self._settings)
         headers = self._downward(upstream)
         if not upstream.is_success:
+            self._desk.counters.answered_error(upstream.status_code)
             return _raw(upstream.status_code, body, headers)
         talk = Transcript()
         if talk.take(body, whole=True) and talk.begun:
@@ -127,6 +141,7 @@ class Exchange:
             if stored is not None:
                 state = str(len(stored.ids)) if stored.state == "stored" else stored.state
                 headers.append((b"x-memory-stored", state.encode("ascii")))
+        self._desk.counters.ended("answered")
         return _raw(upstream.status_code, body, headers)
 
     async def _body(self) -> bytes:
@@ -197,19 +212,30 @@ class Exchange:
         if not await _within(work, self._settings.recall_timeout):
             work.cancel()
             LOG.warning("recalling took more than %g s; the request goes on without", self._settings.recall_timeout)
-            self._degraded.append("recall-timeout")
-            return NOTHING
+            return self._without("recall-timeout")
         try:
             found = work.result()
         except Exception as error:
             LOG.warning("recalling failed; the request goes on without: %s", type(error).__name__, exc_info=error)
-            self._degraded.append("recall-failed")
-            return NOTHING
+            return self._without("recall-failed")
         for reason in found.degraded:
             LOG.warning("recalling worked in part: %s", reason)
         if found.degraded:
-            self._degraded.append("recall-partial")
+            self._without("recall-partial")
         return found
+
+    def _without(self, reason: str) -> Recalled:
+        self._degraded.append(reason)
+        self._desk.counters.degraded(reason)
+        return NOTHING
+
+    async def _streamed(self, talk: Transcript, incomplete: str | None) -> Stored | None:
+        """Store a turn whose answer was a stream. See `relay.Keep`."""
+        if incomplete is None:
+            self._desk.counters.ended("streamed")
+        else:
+            self._desk.counters.broke_off("client" if incomplete == CLIENT else "upstream")
+        return await self._keep(talk, incomplete)
 
     async def _keep(self, talk: Transcript, incomplete: str | None) -> Stored | None:
         """Store the turn. See `relay.Keep`."""
@@ -226,9 +252,12 @@ class Exchange:
         store = partial(self._desk.remembering.store, plan, self._permit, answer, **more)
         work = asyncio.get_running_loop().run_in_executor(self._desk.writers, store)
         if await _within(work, self._settings.store_timeout):
-            return work.result()
-        LOG.warning("storing a turn takes more than %g s; it goes on", self._settings.store_timeout)
-        return Stored("pending")
+            stored: Stored = work.result()
+        else:
+            LOG.warning("storing a turn takes more than %g s; it goes on", self._settings.store_timeout)
+            stored = Stored("pending")
+        self._desk.counters.stored(stored)
+        return stored
 
     def _downward(self, upstream: httpx.Response) -> list[tuple[bytes, bytes]]:
         """Headers of the answer: the upstream's, and what memory did."""

@@ -18,6 +18,7 @@ from remanence.core.errors import RemanenceError
 from remanence.runtime.memory import Memory
 from remanence.server.access import Permit, Principal
 from remanence.server.errors import Unauthenticated, describe
+from remanence.server.proxy.counting import Counters
 from remanence.server.proxy.exchange import Desk, Exchange, plain
 from remanence.server.proxy.headers import refused
 from remanence.server.proxy.remembering import Remembering
@@ -36,7 +37,12 @@ Guard = Callable[[Request], Permit | Awaitable[Permit]]
 
 
 def router(
-    memory: Memory | Callable[[], Memory], upstream: Upstream, guard: Guard, *, clock: Clock = utc_now
+    memory: Memory | Callable[[], Memory],
+    upstream: Upstream,
+    guard: Guard,
+    *,
+    clock: Clock = utc_now,
+    counters: Counters | None = None,
 ) -> APIRouter:
     """The routes in front of one upstream.
 
@@ -46,12 +52,14 @@ def router(
         upstream: the service behind.
         guard: who may come in.
         clock: where the time of a turn comes from.
+        counters: what counts what happens; some that nobody sees if left out.
 
     """
+    counted = counters or Counters()
     readers = ThreadPoolExecutor(_THREADS, thread_name_prefix="remanence-proxy-read")
     writers = ThreadPoolExecutor(_THREADS, thread_name_prefix="remanence-proxy-write")
     remembering = Remembering((lambda: memory) if isinstance(memory, Memory) else memory)
-    desk = Desk(remembering, Client(upstream), readers, writers, clock)
+    desk = Desk(remembering, Client(upstream), readers, writers, clock, counted)
 
     @asynccontextmanager
     async def lifespan(app: object) -> AsyncIterator[None]:
@@ -69,7 +77,11 @@ def router(
         try:
             return await Exchange(desk, request, await admitted(request)).run()
         except RemanenceError as error:
+            counted.raised(error)
             return refusal(error)
+        except Exception:
+            counted.ended("failed")
+            raise
 
     async def models(request: Request) -> Response:
         try:
@@ -103,7 +115,8 @@ def mount(app: FastAPI, service: Service, upstream: Upstream | None = None) -> N
 
     # The route reads the body itself and has its own limit: pictures are larger than memories.
     service.large(CHAT)
-    app.include_router(router(lambda: service.memory, upstream, guard))
+    counters = Counters(service.metrics.registry)
+    app.include_router(router(lambda: service.memory, upstream, guard, counters=counters))
 
 
 def refusal(error: RemanenceError) -> JSONResponse:

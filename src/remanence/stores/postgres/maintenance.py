@@ -5,12 +5,16 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from remanence.core.clock import from_micros
 from remanence.core.errors import StoreReadOnly
 from remanence.core.scope import FIELDS, Scope
 from remanence.stores.postgres.codec import KEY
+from remanence.stores.postgres.reading import visible
 from remanence.stores.postgres.schema import EVERYWHERE, SCOPED, SHARED, Connection, run
 from remanence.stores.postgres.transaction import Transaction
+from remanence.substrates.records.model import DERIVED, View
 from remanence.substrates.records.packing import unpack_terms
+from remanence.substrates.records.port import Tally
 
 _POLL = 0.02
 _OPENS = "('put', 'revise', 'restore', 'adopt')"
@@ -139,6 +143,27 @@ def scopes(tx: Transaction) -> tuple[Scope, ...]:
     used = f"EXISTS (SELECT 1 FROM versions v WHERE {_same('v', 's')})"
     return tuple(
         [tx.scope_of(key) for key in tx.execute(f"SELECT {KEY} FROM scopes s WHERE {used} ORDER BY {KEY}").fetchall()]
+    )
+
+
+def tallies(tx: Transaction, view: View) -> tuple[Tally, ...]:
+    """How many records are visible in each scope that holds one, the first of them, and when the last was changed."""
+    shown, values = visible(view)
+    own = ", ".join(f"v.{name}" for name in FIELDS)
+    newest = f"SELECT DISTINCT ON (v.id) {own}, v.id, v.origin, v.recorded_at FROM versions v WHERE {shown}"
+    counted = (
+        f"SELECT {own}, count(*) AS number, min(v.id) AS first, max(v.recorded_at) AS changed "
+        f"FROM ({newest} ORDER BY v.id, v.version DESC) v "
+        f"WHERE NOT coalesce(starts_with(v.origin, %s), false) GROUP BY {own}"
+    )
+    theirs = ", ".join(f"s.{name}" for name in FIELDS)
+    query = (
+        f"SELECT {theirs}, coalesce(c.number, 0), c.first, c.changed FROM scopes s LEFT JOIN ({counted}) c "
+        f"ON {_same('c', 's')} WHERE EXISTS (SELECT 1 FROM versions v WHERE {_same('v', 's')}) ORDER BY {theirs}"
+    )
+    rows = tx.execute(query, (*values, DERIVED)).fetchall()
+    return tuple(
+        [Tally(tx.scope_of(row[:4]), row[4], row[5], None if row[6] is None else from_micros(row[6])) for row in rows]
     )
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 from remanence.core.clock import from_micros
 from remanence.core.errors import NotFound
-from remanence.stores.sqlite.codec import RECORD_COLUMNS, RECORDS, Row, pack, record_from, unpack
+from remanence.core.scope import FIELDS
+from remanence.stores.sqlite.codec import RECORD_COLUMNS, RECORDS, Row, pack, record_from, scope_from, unpack
 from remanence.stores.sqlite.transaction import Transaction, bounded, chunks
 from remanence.substrates.records.filters import compile_filter
 from remanence.substrates.records.model import DERIVED, Edge, Record, View
@@ -29,6 +31,7 @@ from remanence.substrates.records.operations import (
     Spaces,
 )
 from remanence.substrates.records.packing import unpack_terms
+from remanence.substrates.records.port import Tally
 
 _GOOD_PART = 8
 _SORTED_AT_ONCE = 4096
@@ -45,8 +48,12 @@ def get(tx: Transaction, operation: Get) -> tuple[Record | None, ...]:
             if tx.covers(row[4]) and (row[0] not in rows or rows[row[0]][1] < row[1]):
                 rows[row[0]] = row
     # The words of all of them at once, instead of one query for each.
-    tx.decode(tuple(chain.from_iterable(unpack_terms(row[17]) for row in rows.values())))
-    records = {id: _record(tx, row) for id, row in rows.items()}
+    streams = [unpack_terms(row[17]) for row in rows.values()]
+    words = iter(tx.decode(tuple(chain.from_iterable(streams))))
+    records = {
+        row[0]: record_from(row, tx.scope_of(row[4]), tuple(islice(words, len(stream))))
+        for row, stream in zip(rows.values(), streams, strict=True)
+    }
     return tuple([records.get(id) for id in operation.ids])
 
 
@@ -82,6 +89,27 @@ def count(tx: Transaction, operation: Count) -> int:
     return int(tx.execute(query, parameters).fetchone()[0])
 
 
+def tallies(connection: sqlite3.Connection, view: View) -> tuple[Tally, ...]:
+    """How many records are visible in each scope that holds one, the first of them, and when the last was changed."""
+    shown, shown_values = visible(view)
+    narrow, narrow_values = _newest_is(Count(view, derived=False), *visible(view, "n"))
+    counted = (
+        f"SELECT v.sid, count(*) AS number, min(v.id) AS first, max(v.recorded_at) AS changed FROM versions v "
+        f"WHERE {shown}{narrow} GROUP BY v.sid"
+    )
+    query = (
+        f"SELECT {', '.join(FIELDS)}, ifnull(c.number, 0), c.first, c.changed FROM scopes s LEFT JOIN ({counted}) c "
+        "ON c.sid = s.sid WHERE EXISTS (SELECT 1 FROM versions v WHERE v.sid = s.sid) ORDER BY s.sid"
+    )
+    rows = connection.execute(query, [*shown_values, *narrow_values])
+    return tuple(
+        [
+            Tally(scope_from(ids), number, first, None if changed is None else from_micros(changed))
+            for *ids, number, first, changed in rows
+        ]
+    )
+
+
 def history(tx: Transaction, operation: History) -> tuple[Record, ...]:
     """All versions of one record."""
     if tx.owner(operation.id) is None:
@@ -99,10 +127,17 @@ def edges(tx: Transaction, operation: Edges) -> tuple[Edge, ...]:
     if operation.ids is None:
         rows.update(tx.execute(f"{columns} {source} AND {target}", (*values, *values)))
     else:
-        for marks, ids in chunks(_wellformed(operation.ids)):
-            for end in ("source", "target"):
-                query = f"{columns} {source} AND {target} AND e.{end} IN ({marks})"
-                rows.update(tx.execute(query, (*values, *values, *ids)))
+        # An index is entered by the scope of an id; trying every scope that is covered would cost as many look-ups.
+        owned: dict[int, list[str]] = {}
+        for id in dict.fromkeys(operation.ids):
+            if (sid := tx.owner(id)) is not None:
+                owned.setdefault(sid, []).append(id)
+        for sid, own in owned.items():
+            for marks, ids in chunks(own):
+                starting = f"{columns} e.sid = ? AND e.source IN ({marks}) AND {target}"
+                ending = f"{columns} e.target_sid = ? AND e.target IN ({marks}) AND {source}"
+                for query in (starting, ending):
+                    rows.update(tx.execute(query, (sid, *ids, *values)))
     found = [Edge(source, target, unpack(type), weight) for source, target, type, weight in rows]
     if operation.types is not None:
         found = [edge for edge in found if edge.type in operation.types]
@@ -114,6 +149,9 @@ def changes(tx: Transaction, operation: Changes) -> tuple[JournalEntry, ...]:
     where, values = tx.covered("j.sid")
     conditions = ["j.seq > ?", where]
     parameters: list[Any] = [bounded(operation.since), *values]
+    if operation.until is not None:
+        conditions.append("j.seq <= ?")
+        parameters.append(bounded(operation.until))
     if operation.change is not None:
         row = tx.execute("SELECT first, last FROM changes WHERE change = ?", (pack(operation.change),)).fetchone()
         conditions.append("j.seq BETWEEN ? AND ?")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from remanence.core.clock import Clock, parse_time, to_micros, utc_now
 from remanence.core.ids import RandomBits, os_bits
@@ -15,8 +15,10 @@ from remanence.stores.sqlite import erasing, jobs, maintenance, reading, residue
 from remanence.stores.sqlite.connection import Connections, transaction
 from remanence.stores.sqlite.maintenance import StoreInfo
 from remanence.stores.sqlite.transaction import Cache, Transaction
+from remanence.stores.sqlite.turns import Batch, copied
 from remanence.substrates.records.checks import check_batch, check_due, writes
 from remanence.substrates.records.id_source import IdSource
+from remanence.substrates.records.model import View
 from remanence.substrates.records.operations import (
     Adopt,
     Changes,
@@ -38,6 +40,7 @@ from remanence.substrates.records.operations import (
     Outcome,
     Pending,
     Put,
+    Receipt,
     Receipts,
     Reindex,
     Renew,
@@ -50,6 +53,10 @@ from remanence.substrates.records.operations import (
     Touch,
     Unlink,
 )
+from remanence.substrates.records.port import Tally
+
+if TYPE_CHECKING:
+    from remanence.stores.sqlite.verify import VerificationReport
 
 # These take the canonical JSON of their draft's metadata, or of their payload, besides; `Put` and `Enqueue` do too.
 _WITH_JSON: dict[type, Callable[[Transaction, Any, str], Any]] = {
@@ -136,20 +143,8 @@ class SqliteStore:
                 results = [_OTHERS[type(operation)](tx, operation) for operation in operations]
             cache.learn(tx.found)
             return Outcome(None, tx.seq, tuple(results))
-        with self._connections.lend(writing=True) as connection:
-            with transaction(connection, "BEGIN IMMEDIATE"):
-                tx, cache, last = self._begin(connection, scope)
-                self._ids.follow(last.id)
-                tx.begin_writing(self._ids, max(self._reading(), last.at), actor, why)
-                tx.adopting = frozenset(op.versions[0].id for op in operations if isinstance(op, Adopt))
-                results = [_answer(tx, operation, meta) for operation, meta in zip(operations, metas, strict=True)]
-                tx.flush()
-                jobs.finish(tx)
-            if tx.erased:
-                residue.clear(connection, patience=self._timeout)
-            else:
-                cache.learn(tx.found)
-        return Outcome(tx.change, tx.seq, tuple(results))
+        alone = any(type(operation) is Erase for operation in operations)
+        return self._connections.turns.write(Batch(operations, metas, scope, actor, why, alone), self._commit)
 
     def position(self) -> int:
         """Last journal position of the whole store, whichever process wrote it."""
@@ -169,6 +164,16 @@ class SqliteStore:
         with self._connections.lend() as connection:
             return maintenance.scopes(connection)
 
+    def tallies(self, view: View) -> tuple[Tally, ...]:
+        """How many records a view shows, by scope; see `Surveyable`."""
+        with self._connections.lend() as connection, transaction(connection, "BEGIN"):
+            return reading.tallies(connection, view)
+
+    @property
+    def place(self) -> str:
+        """The file."""
+        return str(self.path)
+
     def close(self) -> None:
         """Close the file. Idempotent; later use raises `StoreClosed`."""
         self._connections.close()
@@ -184,7 +189,7 @@ class SqliteStore:
 
         Answer: whether no such bytes are left. Waits for readers as long as `busy_timeout`.
         """
-        with self._connections.lend(writing=True) as connection:
+        with self._connections.turns.hold(), self._connections.lend(writing=True) as connection:
             return residue.clear(connection, patience=self._timeout)
 
     @property
@@ -198,6 +203,12 @@ class SqliteStore:
         with self._connections.lend() as connection, transaction(connection, "BEGIN"):
             return maintenance.check(connection)
 
+    def verify_erasure(self, erased: Receipt | Iterable[str], phrases: Sequence[str] = ()) -> VerificationReport:
+        """Search the files for what was erased: see `verify.verify_erasure`."""
+        from remanence.stores.sqlite.verify import verify_erasure
+
+        return verify_erasure(self.path, erased, phrases)
+
     def backup(self, target: str | Path) -> None:
         """Copy the store, as it is now, to a new file while others go on reading and writing."""
         with self._connections.lend() as connection:
@@ -207,6 +218,67 @@ class SqliteStore:
         """Sizes and counts of the whole store."""
         with self._connections.lend() as connection, transaction(connection, "BEGIN"):
             return maintenance.info(connection, self.path)
+
+    def _commit(self, group: Sequence[Batch]) -> None:
+        """Commit batches in one transaction. One that is refused leaves no trace in it and fails none of the others."""
+        began = ended = False
+        try:
+            with self._connections.lend(writing=True) as connection:
+                with transaction(connection, "BEGIN IMMEDIATE", self._timeout):
+                    began = True
+                    written = [(batch, self._write(connection, batch, len(group) > 1)) for batch in group]
+                    ended = True
+                for batch, done in written:
+                    if done is not None:
+                        self._conclude(connection, batch, *done)
+        except Exception as error:
+            if began and not ended and len(group) > 1:
+                # SQLite has undone all of them. Whichever it stumbled over, by itself it can harm no other.
+                for batch in group:
+                    batch.error = None
+                    self._commit([batch])
+                return
+            for batch in group:
+                if not batch.done:
+                    batch.error = error if len(group) == 1 else copied(error)
+
+    def _write(
+        self, connection: sqlite3.Connection, batch: Batch, shared: bool
+    ) -> tuple[Transaction, Cache, tuple[Any, ...]] | None:
+        """Do what a batch says, within a transaction that it may share; None for one that was refused there."""
+        if shared:
+            connection.execute("SAVEPOINT batch")
+        try:
+            tx, cache, last = self._begin(connection, batch.scope)
+            self._ids.follow(last.id)
+            tx.begin_writing(self._ids, max(self._reading(), last.at), batch.actor, batch.why)
+            tx.adopting = frozenset(op.versions[0].id for op in batch.operations if isinstance(op, Adopt))
+            pairs = zip(batch.operations, batch.metas, strict=True)
+            results = tuple([_answer(tx, operation, meta) for operation, meta in pairs])
+            tx.flush()
+            jobs.finish(tx)
+        except sqlite3.Error:
+            raise
+        except Exception as error:
+            if not shared:
+                raise
+            connection.execute("ROLLBACK TO batch")
+            connection.execute("RELEASE batch")
+            batch.error = error
+            return None
+        if shared:
+            connection.execute("RELEASE batch")
+        return tx, cache, results
+
+    def _conclude(
+        self, connection: sqlite3.Connection, batch: Batch, tx: Transaction, cache: Cache, results: tuple[Any, ...]
+    ) -> None:
+        """After the commit."""
+        if tx.erased:
+            residue.clear(connection, patience=self._timeout)
+        else:
+            cache.learn(tx.found)
+        batch.outcome = Outcome(tx.change, tx.seq, results)
 
     def _reading(self) -> int:
         return to_micros(parse_time(self._clock()).astimezone(UTC))

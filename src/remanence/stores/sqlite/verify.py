@@ -8,9 +8,9 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -81,6 +81,17 @@ class VerificationReport:
     def clean(self) -> bool:
         """Whether nothing of what was erased is left."""
         return self.residue_cleared and not self.findings
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as plain data, the bytes searched under "files"."""
+        return {
+            "clean": self.clean,
+            "findings": [asdict(finding) for finding in self.findings],
+            "ids": self.ids,
+            "phrases": self.phrases,
+            "files": self.files,
+            "residue_cleared": self.residue_cleared,
+        }
 
 
 def verify_erasure(

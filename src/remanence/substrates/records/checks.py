@@ -301,11 +301,12 @@ def _reading(operation: Operation) -> bool:
         case Edges(ids, types):
             _strings("ids", ids or ())
             _strings("types", types or ())
-        case Changes(since, change, id, limit):
+        case Changes(since, change, id, limit, until):
             _count("since", since)
             _string("change", change or "")
             _string("id", id or "")
             _count("limit", limit)
+            _count("until", until)
         case Scan(after, space, vectors_after):
             _count("after", after)
             _string("space", space or "")

@@ -13,25 +13,22 @@ from numpy.typing import NDArray
 
 from remanence.core.clock import to_micros
 from remanence.kernels.analyzer import Analyzer, is_stopword
-from remanence.kernels.claims.answers import NOTHING_KNOWN, Verdict
+from remanence.kernels.claims.known import NOTHING_KNOWN, Verdict
 from remanence.kernels.dense import top
-from remanence.kernels.timex import asks_for_time, mentions_time, resolve
 from remanence.substrates.records.channels import Floats, Rows
 from remanence.substrates.records.scope_index import ASKS, DATED, ScopeIndex
 
 _QUESTION_MARKS = ("?", "？", "؟", "\u037e")
 """The last is the Greek one. It is not told from a semicolon in normalised text, and code ends in semicolons too."""
-_FIRST_PERSON = re.compile(r"\b(i|me|my|mine|we|our|i'm|i've|i'd)\b", re.IGNORECASE)
-_PRESENT = re.compile(
+_FIRST_PERSON = r"\b(i|me|my|mine|we|our|i'm|i've|i'd)\b"
+_PRESENT = (
     r"\b(current(ly)?|now|latest|(most )?recent(ly)?|so far|still|these days|today|my|how (many|much|often|long)"
-    r"|(do|does|am|is|are|have|has) (i|my|we|our|you))\b|现在|目前|如今|最近|最新",
-    re.IGNORECASE,
+    r"|(do|does|am|is|are|have|has) (i|my|we|our|you))\b|现在|目前|如今|最近|最新"
 )
-_SEVERAL = re.compile(
+_SEVERAL = (
     r"\bin (what|which) (order|ways)\b|\bthe order (in which|of|that)\b|\bchronolog|\bsequence of\b"
     r"|\b(days|weeks|months|years|hours|time|long)\b.*\b(between|pass(ed)?|elapsed|since|before|after|ago|when)\b"
-    r"|\b(which|who)\b.*\bfirst\b|^(which|what) (\w+ )?(?!is|was|does|has)\w+s\b|\bhow (many|much|often)\b",
-    re.IGNORECASE,
+    r"|\b(which|who)\b.*\bfirst\b|^(which|what) (\w+ )?(?!is|was|does|has)\w+s\b|\bhow (many|much|often)\b"
 )
 _ELSEWHERE = 0.25
 """Logits that each further turn of one session loses where an answer has to be put together from several."""
@@ -39,6 +36,8 @@ _HEAD = 100
 """Rows that are looked at for that."""
 _SURE = 0.5
 """How surely the known facts have to answer for their words to be shown first."""
+_SCRAP = 2
+"""Letters of a term beside digits that is no word yet."""
 _CONTENDERS = 3
 _WITHIN_REACH = 2.0
 """Logits by which an older turn may lead and still be overtaken."""
@@ -47,6 +46,8 @@ _WEEK = timedelta(days=7) // timedelta(microseconds=1)
 
 def token_streams(texts: Sequence[str], analyzer: Analyzer) -> list[tuple[str, ...]]:
     """The terms of each text in order, with the markers that an index reads back (`ASKS`, `DATED`)."""
+    from remanence.kernels.timex import mentions_time  # Its words and calendars are no part of loading this.
+
     streams = []
     for text, terms in zip(texts, analyzer.terms_many(texts), strict=True):
         if text.rstrip()[-1:] in _QUESTION_MARKS:
@@ -88,24 +89,27 @@ def take_apart(
     text: str, index: ScopeIndex, analyzer: Analyzer, now: datetime, verdict: Verdict = NOTHING_KNOWN
 ) -> Question:
     """Which words to look for, whom and which times a question is about. Relative times count from `now`."""
+    from remanence.kernels.timex import asks_for_time, resolve
+
     terms = list(dict.fromkeys(analyzer.terms(text)))
     mentioned: set[str] = set()
     speakers = []
     for code, name in enumerate(index.speakers):
         called = speaker_terms(name, analyzer)
-        if not called.isdisjoint(terms):
+        whole = called or id_terms(name, analyzer)
+        if whole and (not called.isdisjoint(terms) or whole.issubset(terms)):
             speakers.append(code)
-            mentioned |= called
+            mentioned |= whole
     words = [term for term in terms if not is_stopword(term)]
     wanted = [term for term in words if term not in mentioned] or words or terms
     return Question(
         terms=tuple(wanted),
         stops=tuple(term for term in terms if is_stopword(term) and term not in wanted),
         speakers=tuple(speakers),
-        about_user=_FIRST_PERSON.search(text) is not None,
+        about_user=re.search(_FIRST_PERSON, text, re.IGNORECASE) is not None,
         asks_when=asks_for_time(text),
-        asks_present=_PRESENT.search(text) is not None,
-        asks_several=_SEVERAL.search(text) is not None,
+        asks_present=re.search(_PRESENT, text, re.IGNORECASE) is not None,
+        asks_several=re.search(_SEVERAL, text, re.IGNORECASE) is not None,
         spans=tuple((to_micros(span.start), to_micros(span.end)) for span in resolve(text, now)),
         answers=verdict.answers,
         outdated=verdict.outdated,
@@ -130,8 +134,28 @@ def placed(index: ScopeIndex, turns: Sequence[tuple[str, float]], visible: NDArr
 
 @lru_cache(maxsize=1 << 15)
 def speaker_terms(name: str, analyzer: Analyzer) -> frozenset[str]:
-    """The words by which a speaker is called in a question."""
-    return frozenset(term for term in analyzer.terms(name) if not is_stopword(term))
+    """The words by any of which a speaker is called in a question.
+
+    Numbers call nobody, nor do the scraps between the digits of an id: "the last 7 days" is not about user 7, and
+    "the AC" is not about 5f3ab2c4-0242-ac13.
+    """
+    terms = analyzer.terms(name)
+    least = _SCRAP + 1 if any(map(_is_number, terms)) else 1
+    return frozenset(t for t in terms if not (is_stopword(t) or _is_number(t) or (t.isascii() and len(t) < least)))
+
+
+@lru_cache(maxsize=1 << 15)
+def id_terms(name: str, analyzer: Analyzer) -> frozenset[str]:
+    """The terms that all have to be there to call a speaker by an id without words ("R2D2"); none for a mere number,
+    and for what is no id.
+    """
+    terms = frozenset(analyzer.terms(name))
+    numbers = sum(map(_is_number, terms))
+    return terms if 0 < numbers < len(terms) else frozenset()
+
+
+def _is_number(term: str) -> bool:
+    return term[:1].isdecimal()
 
 
 def candidates(
@@ -222,7 +246,9 @@ def current_first(index: ScopeIndex, rows: Rows, logits: NDArray[np.float64], qu
 def speaker_match(index: ScopeIndex, question: Question, rows: Rows) -> Floats:
     """1 where a row is by whom the question is about, -1 where it is by somebody else, 0 if it names nobody."""
     if question.speakers and len(question.speakers) < len(index.speakers):
-        match = np.isin(index.speaker[rows], question.speakers)
+        named = np.zeros(len(index.speakers), bool)
+        named[list(question.speakers)] = True
+        match = named[index.speaker[rows]]
     elif question.about_user and not question.speakers and index.is_user[rows].any():
         match = index.is_user[rows]
     else:

@@ -320,7 +320,7 @@ class Edges:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Journal entries with `seq > since`, oldest first; of one change or one record when given.
+    """Journal entries with `since < seq <= until`, oldest first; of one change or one record when given.
 
     Answer: `tuple[JournalEntry, ...]`.
     """
@@ -329,6 +329,7 @@ class Changes:
     change: str | None = None
     id: str | None = None
     limit: int | None = None
+    until: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from remanence.core.ids import RandomBits, UlidFactory
 from remanence.core.scope import FIELDS, Scope
 from remanence.substrates.records import working
 from remanence.substrates.records.checks import Times, check_adopted, check_batch, check_due, ending, resolve, writes
-from remanence.substrates.records.model import Draft, Edge, Record, Source, Vector
+from remanence.substrates.records.model import Draft, Edge, Record, Source, Vector, View
 from remanence.substrates.records.operations import (
     Adopt,
     Close,
@@ -28,6 +28,7 @@ from remanence.substrates.records.operations import (
     Embed,
     Enqueue,
     Erase,
+    Find,
     Jobs,
     JournalEntry,
     JournalOp,
@@ -47,6 +48,7 @@ from remanence.substrates.records.operations import (
     Unlink,
     Written,
 )
+from remanence.substrates.records.port import Tally
 from remanence.substrates.records.state import Placed, State, Usage, Version, answer, bare
 
 
@@ -93,6 +95,25 @@ class MemoryStore:
             self._check_open()
             check_due(limit, kinds)
             return working.due(self._state, self._moment(self._state), limit, kinds)
+
+    def scopes(self) -> tuple[Scope, ...]:
+        """Every scope that holds a record; see `Surveyable`."""
+        with self._lock:
+            self._check_open()
+            return tuple(dict.fromkeys(versions[0].record.scope for versions in self._state.records.values()))
+
+    def tallies(self, view: View) -> tuple[Tally, ...]:
+        """How many records a view shows, by scope; see `Surveyable`."""
+        with self._lock:
+            shown: Sequence[Record]
+            found = []
+            for scope in self.scopes():
+                (shown,) = self.batch([Find(view, limit=None, derived=False)], scope=scope).results
+                own = [record for record in shown if record.scope == scope]
+                first = min((record.id for record in own), default=None)
+                changed = max((record.recorded_at for record in own), default=None)
+                found.append(Tally(scope, len(own), first, changed))
+            return tuple(found)
 
     def close(self) -> None:
         """Forget everything. Idempotent; later use raises `StoreClosed`."""

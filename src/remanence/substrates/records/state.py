@@ -163,11 +163,11 @@ def answer(state: State, scope: Scope, operation: ReadOperation) -> Any:
                 if ids is None or source in ids or target in ids
                 if types is None or type in types
             )
-        case Changes(since, change, id, limit):
+        case Changes(since, change, id, limit, until):
             entries = (
                 replace(entry, detail=dict(entry.detail))
                 for entry in state.journal
-                if entry.seq > since and scope.covers(entry.scope)
+                if since < entry.seq and (until is None or entry.seq <= until) and scope.covers(entry.scope)
                 if (change is None or entry.change == change) and (id is None or entry.id == id)
             )
             return tuple(entries)[:limit]
