@@ -183,3 +183,38 @@ def test_saturation() -> None:
     assert (np.diff(shares) > 0).all()
     assert shares[3] == pytest.approx(2 * 2.2, rel=0.01)
     assert shares[3] < 2 * 2.2
+
+
+@st.composite
+def found_postings(draw: st.DrawFn) -> tuple[int, list[bm25.Posting]]:
+    rows = draw(st.integers(1, 60))
+    found = []
+    for _ in range(draw(st.integers(0, 5))):
+        docs = sorted(draw(st.sets(st.integers(0, rows - 1))))
+        tfs = draw(st.lists(st.integers(1, MAX_TF), min_size=len(docs), max_size=len(docs)))
+        found.append((np.array(docs, np.int32), np.array(tfs, np.uint8)))
+    return rows, found
+
+
+@given(found_postings(), st.integers(0, 2**32 - 1))
+def test_all_terms_at_once_add_up_bit_for_bit(given: tuple[int, list[bm25.Posting]], seed: int) -> None:
+    rows, found = given
+    rng = np.random.default_rng(seed)
+    norms, weights = rng.random(rows).astype(np.float32) + 0.1, rng.random(len(found)).tolist()
+    start = rng.random(rows + 1).astype(np.float32)
+    naive, fast = start.copy(), start.copy()
+    bm25.add_up_naive(naive, found, norms, weights)
+    bm25.add_up(fast, found, norms, weights)
+    assert naive.tobytes() == fast.tobytes()
+
+
+@given(found_postings(), st.integers(0, 2**32 - 1), st.sampled_from([0, 1, bm25._MANY]))
+def test_frequencies_by_walking_or_looking_up(given: tuple[int, list[bm25.Posting]], seed: int, many: int) -> None:
+    size, found = given
+    rng = np.random.default_rng(seed)
+    rows = np.sort(rng.choice(size, rng.integers(0, size + 1), replace=False)).astype(np.intp)
+    with patch.object(bm25, "_MANY", many):
+        for posting in found:
+            fast = bm25.frequencies(posting, rows, size)
+            assert fast.dtype == np.uint8
+            np.testing.assert_array_equal(fast, bm25.frequencies_naive(posting, rows, size))

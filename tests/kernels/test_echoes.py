@@ -9,6 +9,7 @@ import pytest
 
 from remanence.core.errors import InvalidInput
 from remanence.core.scope import Scope
+from remanence.kernels import echoes
 from remanence.kernels.echoes import MOST_SCOPES, MOST_TEXTS, HandedOut, Shingles, naive_echoes
 
 ANA = Scope(user_id="ana")
@@ -23,7 +24,7 @@ def stretches(text: str, known: list[str] = KNOWN) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("text", "echoes"),
+    ("text", "found"),
     [
         ("Since you live in Oslo, take the tram.", ["you live in Oslo"]),
         ("You're allergic to peanuts and shellfish since childhood!", [
@@ -40,8 +41,8 @@ def stretches(text: str, known: list[str] = KNOWN) -> list[str]:
         ("\ud800 ﷺ", []),
     ],
 )  # fmt: skip
-def test_where_they_stand(text: str, echoes: list[str]) -> None:
-    assert stretches(text) == echoes
+def test_where_they_stand(text: str, found: list[str]) -> None:
+    assert stretches(text) == found
 
 
 def test_what_is_said_around_an_echo_is_not_one() -> None:
@@ -105,6 +106,30 @@ def test_it_remembers_the_last_ones_only() -> None:
     for number in range(MOST_SCOPES):
         handed.note(Scope(user_id=f"u{number}"), KNOWN)
     assert not handed.echoes(ANA, f"the parcel number {MOST_TEXTS - 1} has come")
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_asking_now_or_later_is_the_same(seed: int) -> None:
+    rng = random.Random(seed)
+    texts = [f"the parcel for {rng.choice('abcdefgh')} has number {rng.randrange(200)} on it" for _ in range(200)]
+    often, once = HandedOut(), HandedOut()
+    for start in range(0, len(texts), 10):
+        for handed in (often, once):
+            handed.note(ANA, texts[start : start + 10])
+        often.echoes(ANA, "the parcel")
+    for text in texts:
+        spans = [[(start, end) for start, end, _ in handed.echoes(ANA, text)] for handed in (often, once)]
+        assert spans[0] == spans[1]
+    newest = list(dict.fromkeys(reversed(texts)))[:MOST_TEXTS]
+    assert all(once.echoes(ANA, text) == [(0, len(text), once.echoes(ANA, text)[0][2])] for text in newest)
+
+
+def test_a_search_takes_no_text_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(echoes, "_words", lambda text: pytest.fail(f"{text!r} was taken apart"))
+    handed = HandedOut()
+    handed.note(ANA, KNOWN)
+    monkeypatch.undo()
+    assert handed.echoes(ANA, "you live in Oslo")
 
 
 def test_threads_share_it() -> None:

@@ -137,6 +137,26 @@ def test_it_keeps_out_of_the_way_but_not_for_ever(open_: Open, monkeypatch: pyte
     assert time.monotonic() - started > 0.2
 
 
+@pytest.mark.parametrize(("computed", "patience"), [(0.0, 2.0), (0.1, 2.0), (0.5, 4.5)])
+def test_of_a_processor_that_others_wait_for_it_takes_a_tenth(
+    open_: Open, monkeypatch: pytest.MonkeyPatch, computed: float, patience: float
+) -> None:
+    thread = thread_of(open_())
+    now = [100.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+        thread.foreground()
+
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "sleep", sleep)
+    thread.foreground()
+    thread._took = computed
+    assert thread._quiet()
+    monkeypatch.undo()
+    assert now[0] - 100.0 == pytest.approx(patience, abs=0.06)
+
+
 def test_flush_waits_for_what_the_thread_is_at(open_: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     topics = Topics(pause=0.2)
     install(monkeypatch, topics, Echoes())

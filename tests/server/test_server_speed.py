@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -25,13 +28,30 @@ def test_a_small_run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeyp
             assert way["per_second"] > 0
             assert way["ms"]["p50"] <= way["ms"]["p99"]
             assert way["ms"]["calls"] == 48
+            assert way["cpu_ms"] is None or 0 < way["cpu_ms"] < 10_000
     assert found["paced_search"]["rest"]["per_second"] <= 4 * 50 * 1.5, "paced means paced"
     assert "search, paced, REST" in capsys.readouterr().out
 
 
 def test_a_bad_answer_is_no_measurement(tmp_path: Path) -> None:
-    with server_speed._server(tmp_path / "m.db", 1, 1) as (address, token):
+    with server_speed._server(tmp_path / "m.db", 1, 1) as (address, token, _):
         request = server_speed._request(address, "wrong", "/api/v1/search", {"query": "x"})
         with pytest.raises(RemanenceError, match="401"):
             server_speed.through_rest(address, [request], 1, None)
         assert token.startswith("rmk_")
+
+
+def test_processor_time_is_that_of_a_process_and_all_below_it() -> None:
+    spin = "import time; n = time.process_time() + 0.3\nwhile time.process_time() < n: pass\n"
+    nested = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {spin + 'input()'!r}])"
+    with subprocess.Popen([sys.executable, "-c", nested], stdin=subprocess.PIPE) as process:
+        try:
+            if server_speed.cpu_seconds(process.pid) is None:
+                pytest.skip("this system does not tell the processor time of other processes")
+            deadline = time.monotonic() + 60
+            while (server_speed.cpu_seconds(process.pid) or 0) < 0.3:
+                assert time.monotonic() < deadline, "the child's time is not counted"
+                time.sleep(0.05)
+        finally:
+            process.communicate(b"\n")
+    assert server_speed.cpu_seconds(process.pid) is None, "a process that has ended has no time"

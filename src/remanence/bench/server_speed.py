@@ -7,13 +7,16 @@ Beside each stands the same from sixteen threads that call `Memory` directly, ov
 adds and searches, in the same run.
 
 Percentiles of the paced way compare like with like: flat out, the time that sixteen clients wait for two cores counts
-as latency, so that p50 says what the throughput says already.
+as latency, so that p50 says what the throughput says already. Processor time per answer is that of the answering side
+alone, on a busy machine the figure to trust. The asking side is one thread that sends requests made beforehand and
+parses no body, because it shares the cores with the server that is measured.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import selectors
 import shutil
 import socket
@@ -41,17 +44,22 @@ CLIENTS = 16
 RECORDS = 10_000
 PER_SECOND = 5.0
 """Requests per second and client of the paced way."""
-_SCHEMA = 1
+_SCHEMA = 2
 _USER = "ana"
 _WARM = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way of asking: answers per second, and milliseconds until an answer."""
+    """One way of asking: answers per second, milliseconds until an answer, and of processor time for it.
+
+    `cpu_ms` is that of the server's processes, or of this one where it calls directly; None where the system does not
+    tell that of other processes.
+    """
 
     per_second: float
     ms: Latency
+    cpu_ms: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,17 +124,27 @@ class _Connection:
         return len(self._data) >= self._whole
 
 
-def through_rest(address: tuple[str, int], requests: Sequence[bytes], clients: int, pace: float | None) -> Way:
-    """Send requests, each as the next client is free, or as it is due. One thread, so that the server has the cores."""
+def through_rest(
+    address: tuple[str, int],
+    requests: Sequence[bytes],
+    clients: int,
+    pace: float | None,
+    cpu: Callable[[], float | None] = lambda: None,
+) -> Way:
+    """Send requests, each as the next client is free, or as it is due. One thread, so that the server has the cores.
+
+    `cpu` tells the processor time that the server has used so far, in seconds.
+    """
     with ExitStack() as stack, selectors.DefaultSelector() as selector:
         connections = [_Connection(address) for _ in range(clients)]
+        used = cpu()
         started = time.perf_counter()
         for number, connection in enumerate(connections):
             stack.enter_context(connection.socket)
             connection.due = started if pace is None else started + number / (clients * pace)
             selector.register(connection.socket, selectors.EVENT_READ, connection)
         times = _asked(iter(requests), connections, selector, pace)
-        return Way(len(times) / (time.perf_counter() - started), latency(times))
+        return _way(times, started, used, cpu())
 
 
 def _asked(
@@ -162,6 +180,7 @@ def directly(calls: Sequence[Callable[[], object]], clients: int, pace: float | 
     waiting = iter(calls)
     lock = threading.Lock()
     times: list[float] = []
+    used = time.process_time()
     started = time.perf_counter()
 
     def client(number: int) -> None:
@@ -184,7 +203,40 @@ def directly(calls: Sequence[Callable[[], object]], clients: int, pace: float | 
         thread.start()
     for thread in threads:
         thread.join()
-    return Way(len(times) / (time.perf_counter() - started), latency(times))
+    return _way(times, started, used, time.process_time())
+
+
+def _way(times: list[float], started: float, used: float | None, using: float | None) -> Way:
+    seconds = time.perf_counter() - started
+    cpu = None if used is None or using is None else 1000 * (using - used) / len(times)
+    return Way(len(times) / seconds, latency(times), cpu)
+
+
+def cpu_seconds(process: int) -> float | None:
+    """Processor time that a process and all below it have used, in seconds; None where the system does not tell.
+
+    Read from /proc/PID/stat (proc(5)): 4 is the parent, 14 and 15 the time in user and in kernel mode, in ticks.
+    """
+    below: dict[int, list[int]] = {}
+    ticks: dict[int, int] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            # The name in the second field may hold spaces and brackets.
+            fields = path.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        except OSError:
+            # It has ended since it was listed.
+            continue
+        number = int(path.parent.name)
+        below.setdefault(int(fields[1]), []).append(number)
+        ticks[number] = int(fields[11]) + int(fields[12])
+    if process not in ticks:
+        return None
+    found, waiting = 0, [process]
+    while waiting:
+        one = waiting.pop()
+        found += ticks[one]
+        waiting += below.get(one, [])
+    return found / os.sysconf("SC_CLK_TCK")
 
 
 def measure(
@@ -211,7 +263,10 @@ def measure(
         shutil.copyfile(path, copy)
         queries = [query.text for query in speed_data.queries(calls + _WARM, among=records)]
         texts = [turn.text for turn in speed_data.turns(calls + _WARM, start=records)]
-        with _server(path, workers, threads) as (address, token):
+        with _server(path, workers, threads) as (address, token, process):
+
+            def cpu() -> float | None:
+                return cpu_seconds(process)
 
             def asked(route: str, bodies: Sequence[dict[str, Any]]) -> list[bytes]:
                 return [_request(address, token, route, body) for body in bodies]
@@ -222,9 +277,9 @@ def measure(
             for _ in range(2 * workers):
                 through_rest(address, searches[:_WARM], clients, None)
             rest = (
-                through_rest(address, searches[:paced_calls], clients, pace),
-                through_rest(address, searches[_WARM:], clients, None),
-                through_rest(address, adds[_WARM:], clients, None),
+                through_rest(address, searches[:paced_calls], clients, pace, cpu),
+                through_rest(address, searches[_WARM:], clients, None, cpu),
+                through_rest(address, adds[_WARM:], clients, None, cpu),
             )
         say("directly")
         with Memory(copy, user_id=_USER, background=False) as memory:
@@ -241,8 +296,8 @@ def measure(
 
 
 @contextmanager
-def _server(path: Path, workers: int, threads: int) -> Iterator[tuple[tuple[str, int], str]]:
-    """A server in processes of its own: its address, and a key that reaches what is measured."""
+def _server(path: Path, workers: int, threads: int) -> Iterator[tuple[tuple[str, int], str, int]]:
+    """A server in processes of its own: its address, a key that reaches what is measured, and its process."""
     command = [sys.executable, "-m", "remanence"]
     made = subprocess.run(
         [*command, "keys", "create", "--name", "bench", "--user", _USER, "--path", str(path), "--json"],
@@ -261,7 +316,7 @@ def _server(path: Path, workers: int, threads: int) -> Iterator[tuple[tuple[str,
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RemanenceError("the server did not start; try `remanence serve` by hand")
             time.sleep(0.05)
-        yield ("127.0.0.1", port), token
+        yield ("127.0.0.1", port), token, process.pid
     finally:
         process.terminate()
         process.wait(30)
@@ -288,12 +343,13 @@ def render(found: ServerSpeed) -> str:
     """The figures as a table."""
     lines = [
         f"{found.clients} clients, {found.records:,} records, {found.workers} processes of {found.threads} threads",
-        f"{'':24} {'per second':>12} {'p50 ms':>9} {'p95 ms':>9} {'p99 ms':>9}",
+        f"{'':24} {'per second':>12} {'p50 ms':>9} {'p95 ms':>9} {'p99 ms':>9} {'CPU ms':>9}",
     ]
     for name, pair in (("search, paced", found.paced_search), ("search", found.search), ("add", found.add)):
         for side, way in (("REST", pair.rest), ("direct", pair.direct)):
             figures = f"{way.per_second:>12,.0f} {way.ms.p50:>9.2f} {way.ms.p95:>9.2f} {way.ms.p99:>9.2f}"
-            lines.append(f"{f'{name}, {side}':24} {figures}")
+            cpu = "—" if way.cpu_ms is None else f"{way.cpu_ms:.2f}"
+            lines.append(f"{f'{name}, {side}':24} {figures} {cpu:>9}")
     return "\n".join(lines)
 
 

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float32]
+Posting = tuple[Ints, NDArray[np.uint8]]
+"""Rows that hold a term, ascending, and how often each does."""
 
 K1 = 1.2
 B = 0.3
@@ -25,6 +27,8 @@ B = 0.3
 
 MAX_TF = 255
 _TAIL_ROWS = 512
+_MANY = 32
+"""Postings per row that is asked for, from which looking up each row is faster than walking them all."""
 
 
 def idf(rows: int, df: int) -> float:
@@ -102,11 +106,11 @@ class Postings:
         self._tail_entries = 0
         self._base_rows = self.rows + len(lengths)
 
-    def of(self, term: int) -> tuple[Ints, NDArray[np.uint8]]:
+    def of(self, term: int) -> Posting:
         """Rows that hold the term, ascending, and how often each does."""
         return self.of_many([term])[0]
 
-    def of_many(self, terms: Sequence[int] | Ints) -> list[tuple[Ints, NDArray[np.uint8]]]:
+    def of_many(self, terms: Sequence[int] | Ints) -> list[Posting]:
         """`of` for several terms with one search."""
         slots, known = self._slots(terms)
         begins = np.where(known, self._starts[slots], 0).tolist()
@@ -158,11 +162,46 @@ def length_norms(
     return (k1 * (1 - b + b * lengths / max(average, 1e-9))).astype(np.float32)
 
 
-def saturate(tfs: NDArray[np.generic], norms: Floats, weight: float, k1: float = K1) -> Floats:
-    """weight * tf * (k1 + 1) / (tf + norm), elementwise: one term's share of the score."""
+def saturate(tfs: NDArray[np.generic], norms: Floats, weight: float | NDArray[np.float64], k1: float = K1) -> Floats:
+    """weight * tf * (k1 + 1) / (tf + norm), elementwise: one term's share of the score. `weight`: one, or one each."""
     frequencies = tfs.astype(np.float32)
-    share: Floats = frequencies * np.float32(weight * (k1 + 1)) / (frequencies + norms)
+    share: Floats = frequencies * np.asarray(weight * (k1 + 1), np.float32) / (frequencies + norms)
     return share
+
+
+def add_up_naive(scores: Floats, found: Sequence[Posting], norms: Floats, weights: Sequence[float]) -> None:
+    """Add to `scores` what each term gives to the rows that hold it, term by term. `norms`: of all rows."""
+    for (docs, tfs), weight in zip(found, weights, strict=True):
+        scores[docs] += saturate(tfs, norms[docs], weight)
+
+
+def add_up(scores: Floats, found: Sequence[Posting], norms: Floats, weights: Sequence[float]) -> None:
+    """`add_up_naive` with one pass over the postings of all terms. Equal to it bit for bit."""
+    if not found:
+        return
+    docs = np.concatenate([docs for docs, _ in found])
+    tfs = np.concatenate([tfs for _, tfs in found])
+    each = np.repeat(np.array(weights, np.float64), [len(docs) for docs, _ in found])
+    # Where rows occur several times, `add.at` adds in the order in which they are listed: that of the terms.
+    np.add.at(scores, docs, saturate(tfs, norms[docs], each))
+
+
+def frequencies_naive(posting: Posting, rows: NDArray[np.intp], size: int) -> NDArray[np.uint8]:
+    """How often a term occurs in each of `rows` of an index of `size` rows."""
+    docs, tfs = posting
+    table = np.zeros(size, np.uint8)
+    table[docs] = tfs
+    return table[rows]
+
+
+def frequencies(posting: Posting, rows: NDArray[np.intp], size: int) -> NDArray[np.uint8]:
+    """`frequencies_naive` without a walk over the postings where those are many more than the rows."""
+    docs, tfs = posting
+    if len(docs) <= _MANY * len(rows):
+        return frequencies_naive(posting, rows, size)
+    wanted = rows.astype(np.int32)  # of the postings' own type, or the postings would be converted
+    at = np.minimum(np.searchsorted(docs, wanted), len(docs) - 1)
+    return np.where(docs[at] == wanted, tfs[at], np.uint8(0))
 
 
 def _by_term(terms: Ints) -> NDArray[np.intp]:

@@ -11,6 +11,7 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from remanence.core.errors import InvalidInput
 from remanence.core.scope import Scope
@@ -24,6 +25,7 @@ LEAST = 3
 """Words of the shortest text that can be repeated; below, everybody says the same."""
 MOST_WORDS = 400
 """Words of a text that are remembered; what is longer is no sentence that comes back."""
+_MOST_CHARACTERS = 40 * MOST_WORDS
 MOST_TEXTS = 64
 """Texts handed out that are remembered for each scope."""
 MOST_SCOPES = 64
@@ -58,7 +60,7 @@ class Shingles:
 
     def add(self, text: str) -> None:
         """Take in a text; one that is there already counts as the newest."""
-        shingles = _shingles(tuple(word for word, _, _ in _words(text[: MOST_WORDS * 40])[:MOST_WORDS]))
+        shingles = _shingles(tuple(word for word, _, _ in _words(text[:_MOST_CHARACTERS])[:MOST_WORDS]))
         if not shingles:
             return
         number = self._number_of.get(shingles)
@@ -140,17 +142,14 @@ class HandedOut:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._scopes: OrderedDict[Scope, Shingles] = OrderedDict()
+        self._scopes: OrderedDict[Scope, _Kept] = OrderedDict()
 
     def note(self, scope: Scope, texts: Iterable[str]) -> None:
         """Remember what a search in a scope found."""
         with self._lock:
-            kept = self._scopes.setdefault(scope, Shingles())
+            kept = self._scopes.setdefault(scope, _Kept())
             self._scopes.move_to_end(scope)
-            for text in texts:
-                kept.add(text)
-                if len(kept) > MOST_TEXTS:
-                    kept.drop_oldest()
+            kept.note(texts)
             if len(self._scopes) > MOST_SCOPES:
                 self._scopes.popitem(last=False)
 
@@ -161,7 +160,9 @@ class HandedOut:
         """
         with self._lock:
             found = [
-                kept.echoes(text) for other, kept in self._scopes.items() if other.covers(scope) or scope.covers(other)
+                kept.shingles().echoes(text)
+                for other, kept in self._scopes.items()
+                if other.covers(scope) or scope.covers(other)
             ]
         return max(found, key=lambda echoes: sum(end - start for start, end, _ in echoes), default=[])
 
@@ -171,14 +172,42 @@ class HandedOut:
             self._scopes.clear()
 
 
+class _Kept:
+    """The newest texts of one scope. They are taken apart when somebody asks: searches are many, questions few."""
+
+    def __init__(self) -> None:
+        self._shingles = Shingles()
+        self._waiting: OrderedDict[str, None] = OrderedDict()
+
+    def note(self, texts: Iterable[str]) -> None:
+        """Remember texts; one that waits already counts as the newest."""
+        for text in texts:
+            text = text[:_MOST_CHARACTERS]
+            self._waiting[text] = None
+            self._waiting.move_to_end(text)
+            if len(self._waiting) > MOST_TEXTS:
+                self._waiting.popitem(last=False)
+
+    def shingles(self) -> Shingles:
+        """All that is remembered."""
+        while self._waiting:
+            text, _ = self._waiting.popitem(last=False)
+            self._shingles.add(text)
+            if len(self._shingles) > MOST_TEXTS:
+                self._shingles.drop_oldest()
+        return self._shingles
+
+
 def _words(text: str) -> Words:
     """Words as they are compared, each with the place of the word that it comes from."""
-    found: Words = []
-    for match in _WORD.finditer(text):
-        word = fold(match[0])
-        for part in _TURNED.get(word, word).split():
-            found.append((part, match.start(), match.end()))
-    return found
+    return [(part, match.start(), match.end()) for match in _WORD.finditer(text) for part in _turned(match[0])]
+
+
+@lru_cache(maxsize=1 << 14)
+def _turned(word: str) -> tuple[str, ...]:
+    """The words that a word is compared as."""
+    folded = fold(word)
+    return tuple(_TURNED.get(folded, folded).split())
 
 
 def _shingles(words: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:

@@ -26,6 +26,9 @@ QUIET: Final = 0.05
 """Seconds without any call before the thread begins."""
 PATIENCE: Final = 2.0
 """Seconds after which it begins although there are calls."""
+WAITING: Final = 9.0
+"""How many times as long as its last step computed it waits at least before it begins although there are calls: of a
+processor that others wait for it takes a tenth, however slow the machine or large the step."""
 POLL: Final = 30.0
 """Seconds between looks at what was put off, or left by other processes."""
 JOBS: Final = 64
@@ -62,6 +65,7 @@ class Background:
         self._counts = dict.fromkeys(_COUNTED, 0)
         self._error = ""
         self._failures = 0
+        self._took = 0.0
 
     def foreground(self) -> None:
         """Somebody waits for an answer: keep out of the way."""
@@ -139,6 +143,7 @@ class Background:
             return 0.0
         # One per step, because it holds on to the engine, which must not be kept alive by this thread.
         shift = Shift(engine, most_jobs=JOBS, most_turns=TURNS)
+        begun = time.thread_time()
         try:
             with self._step:
                 worked = shift.step(stop=self._interrupted)
@@ -151,6 +156,7 @@ class Background:
             self._error = f"{type(error).__name__}: {error}"
             return min(_LONGEST_PAUSE, 2.0 ** min(self._failures, 16))
         self._failures = 0
+        self._took = time.thread_time() - begun
         for name in _COUNTED:
             self._counts[name] += getattr(shift.tally, name)
         if shift.tally.errors:
@@ -161,12 +167,13 @@ class Background:
     def _quiet(self) -> bool:
         """Wait until nobody has called for a moment, but not for ever; False when the thread is to end."""
         begun = time.monotonic()
+        patience = max(PATIENCE, WAITING * self._took)
         while not self._stopped:
             now = time.monotonic()
             idle = now - self._last_call
-            if idle >= QUIET or now - begun >= PATIENCE:
+            if idle >= QUIET or now - begun >= patience:
                 return True
-            time.sleep(min(QUIET - idle, PATIENCE - (now - begun)) + 0.001)
+            time.sleep(min(QUIET - idle, patience - (now - begun)) + 0.001)
         return False
 
     def _interrupted(self) -> bool:

@@ -231,7 +231,7 @@ def test_a_locked_file_is_reported_after_the_timeout(tmp_path: Path) -> None:
     path = tmp_path / "r.db"
     holder, waiter = fresh(path), fresh(path, busy_timeout=0.05)
     add(holder, "one")
-    with holder._connections.lend(writing=True) as connection:
+    with holder._connections.turns.hold(), holder._connections.lend(writing=True) as connection:
         connection.execute("BEGIN IMMEDIATE")
         assert len(everything(waiter)) == 1, "readers do not wait for writers"
         with pytest.raises(StoreBusy, match=r"r\.db was locked .* more than 0\.05 s"):
@@ -244,7 +244,7 @@ def test_a_locked_file_is_reported_after_the_timeout(tmp_path: Path) -> None:
 def test_threads_of_one_store_queue_without_polling_the_file(tmp_path: Path) -> None:
     store = fresh(tmp_path / "r.db", busy_timeout=0.05)
     add(store, "one")
-    with store._connections.lend(writing=True), pytest.raises(StoreBusy, match="other threads"):
+    with store._connections.turns.hold(), pytest.raises(StoreBusy, match="other threads"):
         add(store, "two")
 
 

@@ -14,9 +14,12 @@ from pathlib import Path
 
 from remanence.core.errors import StoreBusy, StoreClosed, StoreError, StoreReadOnly
 from remanence.stores.sqlite import faults, schema
+from remanence.stores.sqlite.turns import Turns
 
 _STATEMENTS = 256
 _POLL = 0.02
+_SHORTEST, _LONGEST = 0.0002, 0.005
+"""Seconds between looks whether another process still writes."""
 _FORK_PATIENCE = 5.0
 _SETTINGS = (
     # What is deleted is overwritten with zeros.
@@ -51,7 +54,7 @@ class Connections:
         self._log = path.with_name(path.name + "-wal")
         self._durable = durable
         # Threads of one process queue here instead of polling the file's lock.
-        self._writer = threading.Lock()
+        self.turns = Turns(str(path), timeout)
         self._state = threading.Condition()
         self._idle: list[_Connection] = []
         self._lent = 0
@@ -68,28 +71,21 @@ class Connections:
 
     @contextmanager
     def lend(self, *, writing: bool = False) -> Iterator[sqlite3.Connection]:
-        """A connection for one batch; one that writes waits for the other writers of this process first.
+        """A connection for one batch; whoever writes has to have the turn (`turns`).
 
         Errors of SQLite inside the block come out as `StoreError`, and the connection is not used again.
         """
-        writer = self._writer
-        if writing and not writer.acquire(timeout=self.timeout):
-            raise StoreBusy(f"other threads wrote to {self.path} for more than {self.timeout:g} s; try again")
+        connection = self._borrow(writing)
         try:
-            connection = self._borrow(writing)
-            try:
-                yield connection
-            except sqlite3.Error as error:
-                self._discard(connection)
-                raise faults.translate(error, self.path, self.timeout) from error
-            except BaseException:
-                self._give_back(connection)
-                raise
-            else:
-                self._give_back(connection)
-        finally:
-            if writing:
-                writer.release()
+            yield connection
+        except sqlite3.Error as error:
+            self._discard(connection)
+            raise faults.translate(error, self.path, self.timeout) from error
+        except BaseException:
+            self._give_back(connection)
+            raise
+        else:
+            self._give_back(connection)
 
     def check_open(self) -> None:
         """Raise `StoreClosed` after `close`."""
@@ -109,7 +105,7 @@ class Connections:
         which it does not hold.
         """
         deadline = time.monotonic() + _FORK_PATIENCE
-        self._froze_writer = self._writer.acquire(timeout=_FORK_PATIENCE)
+        self._froze_writer = self.turns.acquire(_FORK_PATIENCE)
         with self._state:
             self._frozen = True
             self._state.wait_for(lambda: self._lent == 0, timeout=max(0.0, deadline - time.monotonic()))
@@ -120,10 +116,10 @@ class Connections:
         if child:
             # Threads of the parent do not live on here; what they held is never given back.
             self._state = threading.Condition()
-            self._writer = threading.Lock()
+            self.turns = Turns(str(self.path), self.timeout)
             self._lent = 0
         elif self._froze_writer:
-            self._writer.release()
+            self.turns.release()
         with self._state:
             self._frozen = False
             self._state.notify_all()
@@ -271,9 +267,12 @@ class Connections:
 
 
 @contextmanager
-def transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
-    """Commit at the end of the block, roll back when it raises."""
-    connection.execute(begin)
+def transaction(connection: sqlite3.Connection, begin: str, patience: float | None = None) -> Iterator[None]:
+    """Commit at the end of the block, roll back when it raises. `patience`: see `_begin_soon`."""
+    if patience is None:
+        connection.execute(begin)
+    else:
+        _begin_soon(connection, begin, patience)
     try:
         yield
         connection.execute("COMMIT")
@@ -282,6 +281,30 @@ def transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _begin_soon(connection: sqlite3.Connection, begin: str, patience: float) -> None:
+    """Begin as soon as other processes let go of the file, or fail after `patience` seconds.
+
+    SQLite itself looks again after ever longer pauses of up to a tenth of a second, many times what a batch takes.
+    """
+    deadline = time.monotonic() + patience
+    pause = _SHORTEST
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        while True:
+            try:
+                connection.execute(begin)
+            except sqlite3.OperationalError as error:
+                left = deadline - time.monotonic()
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or left <= 0:
+                    raise
+                time.sleep(min(pause, left))
+                pause = min(2 * pause, _LONGEST)
+            else:
+                return
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {round(1000 * patience)}")
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

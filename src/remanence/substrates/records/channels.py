@@ -10,21 +10,20 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from remanence.kernels.bm25 import K1, idf, length_norms, saturate
+from remanence.kernels.bm25 import K1, Posting, add_up, frequencies, idf, length_norms, saturate
 from remanence.kernels.dense import scan
 from remanence.kernels.quantize import quantize
 from remanence.substrates.records.scope_index import WINDOW, ScopeIndex
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.intp]
-Postings = tuple[NDArray[np.int32], NDArray[np.uint8]]
 Visible = NDArray[np.bool_] | None
 """What `ScopeIndex.visible` answers."""
 Around = Mapping[int, Rows]
 """Rows at each distance, from `around`."""
 
 
-def postings_of(index: ScopeIndex, terms: Sequence[str], visible: Visible = None) -> list[Postings]:
+def postings_of(index: ScopeIndex, terms: Sequence[str], visible: Visible = None) -> list[Posting]:
     """Postings of each distinct term, as far as rows are visible; terms that occur nowhere are left out."""
     integers = [term for term in index.lookup(tuple(dict.fromkeys(terms))) if term is not None]
     found = index.postings.of_many(integers)
@@ -41,27 +40,23 @@ def around(index: ScopeIndex, rows: Rows, visible: Visible = None) -> Around:
     return {distance: np.where(visible[near], near, -1) for distance, near in found.items()}
 
 
-def lexical(index: ScopeIndex, postings: Sequence[Postings]) -> Floats:
+def lexical(index: ScopeIndex, postings: Sequence[Posting]) -> Floats:
     """BM25 of every row, [n + 1]."""
     scores = np.zeros(len(index) + 1, np.float32)
-    norms = index.norms
-    for docs, tfs in postings:
-        scores[docs] += saturate(tfs, norms[docs], idf(len(index), len(docs)))
+    add_up(scores, postings, index.norms, [idf(len(index), len(docs)) for docs, _ in postings])
     return scores
 
 
-def lexical_of(index: ScopeIndex, postings: Sequence[Postings], rows: Rows) -> Floats:
+def lexical_of(index: ScopeIndex, postings: Sequence[Posting], rows: Rows) -> Floats:
     """BM25 of the given rows only, [len(rows)]: for words so frequent that walking their postings would be slow."""
     scores = np.zeros(len(rows), np.float32)
     norms = index.norms[rows]
-    wanted = rows.astype(np.int32)  # of the postings' own type, or the postings would be converted
-    for docs, tfs in postings:
-        at = np.minimum(np.searchsorted(docs, wanted), len(docs) - 1)
-        scores += saturate(np.where(docs[at] == wanted, tfs[at], 0), norms, idf(len(index), len(docs)))
+    for posting in postings:
+        scores += saturate(frequencies(posting, rows, len(index)), norms, idf(len(index), len(posting[0])))
     return scores
 
 
-def lexical_ceiling(index: ScopeIndex, terms: Sequence[str], found: Sequence[Postings]) -> float:
+def lexical_ceiling(index: ScopeIndex, terms: Sequence[str], found: Sequence[Posting]) -> float:
     """What BM25 would give a row that says every term many times: puts scores of different queries on one scale.
 
     Terms that occur nowhere count fully: a query about something never mentioned cannot score high.
@@ -71,7 +66,7 @@ def lexical_ceiling(index: ScopeIndex, terms: Sequence[str], found: Sequence[Pos
     return max(sum(weights) * (K1 + 1), 1e-9)
 
 
-def lexical_window(index: ScopeIndex, postings: Sequence[Postings], around: Around) -> Floats:
+def lexical_window(index: ScopeIndex, postings: Sequence[Posting], around: Around) -> Floats:
     """BM25 of each row taken together with its neighbours as one document: frequencies and lengths add up."""
     places, weights = _window(around)
     scores = np.zeros(len(around[0]), np.float32)
@@ -87,7 +82,7 @@ def lexical_window(index: ScopeIndex, postings: Sequence[Postings], around: Arou
     return scores
 
 
-def session_lexical(index: ScopeIndex, postings: Sequence[Postings]) -> Floats:
+def session_lexical(index: ScopeIndex, postings: Sequence[Posting]) -> Floats:
     """BM25 of every session taken as one document, as a share of what the terms could reach, [sessions]."""
     # Sessions differ in length by what was said, not by padding: half of the usual length normalisation.
     norms = length_norms(index.session_lengths, k1=2.0, b=0.5)
@@ -155,8 +150,8 @@ def bridge(
     chosen = np.lexsort((distinct, -gains))[:terms]
     chosen = chosen[gains[chosen] > 0]
     ceiling = float(gains[chosen].sum()) * (K1 + 1)
-    for (docs, tfs), gain in zip(index.postings.of_many(distinct[chosen]), gains[chosen].tolist(), strict=True):
-        scores[docs] += saturate(tfs, index.norms[docs], gain / ceiling)
+    if len(chosen):
+        add_up(scores, index.postings.of_many(distinct[chosen]), index.norms, (gains[chosen] / ceiling).tolist())
     return scores
 
 
