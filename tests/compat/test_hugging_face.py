@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
 
+from remanence.catalog import cards
 from remanence.compat.hugging_face import SequenceConfig, SequenceForCausalLM
 from remanence.core.errors import InvalidInput
 
@@ -89,6 +92,19 @@ def test_prompts_of_different_length_are_padded_in_front() -> None:
     assert torch.equal(out[1], greedy(made, ids[1:], 6)[0])
 
 
+@pytest.mark.parametrize("slug", [slug for slug, card in cards().items() if card.substrate == "sequence"])
+def test_every_mechanism_generates_from_states_what_it_does_without(slug: str, tmp_path: Path) -> None:
+    made = model(mixers=[slug])
+    padded, mask = torch.cat([PROMPT, PROMPT.flip(1)]), torch.ones(2, 5, dtype=torch.int64)
+    mask[1, :3] = 0
+    told = made.generate(padded, attention_mask=mask, max_new_tokens=4, do_sample=False)
+    assert torch.equal(told[:1], made.generate(PROMPT, max_new_tokens=4, do_sample=False, use_cache=False))
+    assert torch.equal(told[1:, 3:], made.generate(padded[1:, 3:], max_new_tokens=4, do_sample=False))
+    made.save_pretrained(tmp_path)
+    again = SequenceForCausalLM.from_pretrained(tmp_path)
+    assert torch.equal(again.generate(padded, attention_mask=mask, max_new_tokens=4, do_sample=False), told)
+
+
 def test_a_conversation_goes_on_from_its_cache() -> None:
     made = model()
     first = made.generate(PROMPT, max_new_tokens=4, do_sample=False, return_dict_in_generate=True)
@@ -150,6 +166,50 @@ def test_what_is_no_mixer_is_refused() -> None:
         model(mixers=["recall"])
     with pytest.raises(InvalidInput, match="mixers is empty"):
         model(mixers=[])
+    with pytest.raises(InvalidInput, match=r"gated_kalmanet: .*colour"):
+        model(mixers=[{"slug": "gated_kalmanet", "colour": 3}])
+    with pytest.raises(InvalidInput, match="hidden_size is the model's"):
+        model(mixers=[{"slug": "gated_kalmanet", "hidden_size": 8}])
+    with pytest.raises(InvalidInput, match=r"needs a slug.*num_heads"):
+        model(mixers=[{"num_heads": 2}])
+
+
+@pytest.mark.parametrize("one", ["gated_kalmanet", {"slug": "gated_kalmanet"}])
+def test_one_mixer_needs_no_list(one: Any) -> None:
+    assert model(mixers=one).config.mixers == [{"slug": "gated_kalmanet"}]
+
+
+def test_inputs_of_wrong_shapes_are_told() -> None:
+    made = model()
+    with pytest.raises(InvalidInput, match=r"whole numbers \[B, T\]; got torch.int64 \(5,\)"):
+        made(PROMPT[0])
+    with pytest.raises(InvalidInput, match=r"attention_mask must be \[B, T or more\] for 5 tokens; got \(1, 4\)"):
+        made(PROMPT, attention_mask=torch.ones(1, 4))
+
+
+def test_a_cache_of_keys_and_values_is_refused() -> None:
+    made = model()
+    with pytest.raises(InvalidInput, match=r"past_key_values must be a StateCache.*DynamicCache"):
+        made(PROMPT, past_key_values=DynamicCache())
+    with pytest.raises(InvalidInput, match=r"past_key_values must be a StateCache.*DynamicCache"):
+        made.generate(PROMPT, past_key_values=DynamicCache(), max_new_tokens=2)
+
+
+def test_a_vocabulary_can_grow(tmp_path: Path) -> None:
+    made = model()
+    before = logits(made, PROMPT)
+    made.resize_token_embeddings(40, mean_resizing=False)
+    assert made.config.vocab_size == made.model.vocab_size == 40
+    assert torch.equal(logits(made, PROMPT)[..., :32], before)
+    made.save_pretrained(tmp_path)
+    assert logits(SequenceForCausalLM.from_pretrained(tmp_path), PROMPT).shape == (1, 5, 40)
+
+
+def test_without_torch_the_error_names_the_extra() -> None:
+    code = "import sys; sys.modules['torch'] = None\nimport remanence.compat.hugging_face"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "MissingExtra: remanence.compat.hugging_face needs torch" in run.stderr
+    assert "remanence[torch]" in run.stderr
 
 
 def test_states_cannot_be_rolled_back_and_the_error_says_so() -> None:

@@ -36,9 +36,9 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory, and a `remanence` on the path that is the one under test."""
     programs = tmp_path / "bin"
     programs.mkdir()
-    command = programs / "remanence"
-    command.write_text(f"#!/bin/sh\nexec '{sys.executable}' -c 'from remanence.cli import main; main()' \"$@\"\n")
-    command.chmod(0o755)
+    for command, start in (("remanence", " -c 'from remanence.cli import main; main()'"), ("python", "")):
+        (programs / command).write_text(f"#!/bin/sh\nexec '{sys.executable}'{start} \"$@\"\n")
+        (programs / command).chmod(0o755)
     directory = tmp_path / "here"
     directory.mkdir()
     monkeypatch.chdir(directory)
@@ -73,7 +73,7 @@ def run_document(markdown: str, title: str) -> None:
 def run_console(block: Block, place: str) -> None:
     for command, expected in block.commands():
         program, *arguments = command.split()
-        if program == "remanence":
+        if program == "remanence" or command.startswith("python -m remanence."):
             result = subprocess.run(command, shell=True, capture_output=True, text=True, check=False, timeout=60)
             assert result.returncode == 0, f"{place}: $ {command}\n{result.stdout}{result.stderr}"
             line = missing(expected, result.stdout) if block.expect else None
@@ -159,6 +159,8 @@ def fenced(language: str, text: str, above: str = "") -> str:
         fenced("console", "$ remanence --version\nnot this\n", EXPECT),
         fenced("console", "$ make no-such-target\n"),
         fenced("console", "$ curl example.org\n"),
+        fenced("console", "$ python -m remanence.no_such_module\n"),
+        fenced("console", "$ python -m http.server\n"),
         fenced("console", "remanence --version\n"),
         "```python\nx = 1\n",
     ],

@@ -6,9 +6,10 @@
 - `langchain`: a retriever and a chat message history.
 - `llama_index`: a retriever.
 - `openai_agents`: a session of the OpenAI Agents SDK.
+- `hugging_face`: sequence mechanisms as a language model of transformers.
 
 Each module imports the package whose interface it offers when it is imported itself, and no other one; a package that
-is not installed is a `MissingExtra` that names the extra `peers`.
+is not installed is a `MissingExtra` that names the extra: `torch` for `hugging_face`, `peers` for the others.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ from remanence.core.errors import MissingExtra
 __all__ = ["missing"]
 
 
-def missing(module: str, package: str, error: ImportError) -> MissingExtra:
+def missing(module: str, package: str, error: ImportError, *, extra: str = "peers") -> MissingExtra:
     """The error to raise when `module` cannot be imported because `package` is not installed."""
     return MissingExtra(
-        f"{module} needs {package}, which is not installed ({error}); install it with: pip install 'remanence[peers]'"
+        f"{module} needs {package}, which is not installed ({error}); install it with: pip install 'remanence[{extra}]'"
     )

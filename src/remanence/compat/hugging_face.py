@@ -17,17 +17,24 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from torch import Tensor, nn
-from torch.nn import functional
-from transformers import AutoConfig, AutoModelForCausalLM, GenerationMixin, PretrainedConfig, PreTrainedModel
-from transformers.modeling_outputs import CausalLMOutputWithPast
-
 from remanence import catalog
+from remanence.compat.extras import missing
 from remanence.core.errors import InvalidInput
-from remanence.substrates.sequence import state as states
-from remanence.substrates.sequence.base import SequenceLayer
-from remanence.substrates.sequence.mechanism import State
-from remanence.substrates.sequence.model import SequenceModel
+
+try:
+    from torch import Tensor, nn
+    from torch.nn import functional
+    from transformers import AutoConfig, AutoModelForCausalLM, GenerationMixin, PretrainedConfig, PreTrainedModel
+    from transformers.modeling_outputs import CausalLMOutputWithPast
+
+    from remanence.substrates.sequence import state as states
+    from remanence.substrates.sequence.base import SequenceLayer
+    from remanence.substrates.sequence.mechanism import State
+    from remanence.substrates.sequence.model import SequenceModel
+except ImportError as error:
+    raise missing(__name__, "torch, transformers and safetensors", error, extra="torch") from error
+
+__all__ = ["MODEL_TYPE", "SequenceConfig", "SequenceForCausalLM", "StateCache"]
 
 MODEL_TYPE = "remanence_sequence"
 _IGNORED = -100
@@ -41,7 +48,7 @@ class SequenceConfig(PretrainedConfig):  # type: ignore[misc] # transformers is 
         hidden_size: width of the tokens.
         num_hidden_layers: number of blocks.
         mixers: slugs of sequence mechanisms, or mappings with `slug` and the mechanism's own settings; repeated over
-            the blocks, so that ["delta_net", "titans"] alternates.
+            the blocks, so that ["delta_net", "titans"] alternates. A single one needs no list.
         mlp_ratio: width of the channel mixers.
         tie_word_embeddings: whether the head is the embedding.
         use_cache: whether `forward` returns the states, if it is not told.
@@ -55,7 +62,7 @@ class SequenceConfig(PretrainedConfig):  # type: ignore[misc] # transformers is 
         vocab_size: int = 256,
         hidden_size: int = 64,
         num_hidden_layers: int = 2,
-        mixers: Sequence[str | Mapping[str, Any]] = ("gated_delta_net",),
+        mixers: str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]] = "gated_delta_net",
         mlp_ratio: float = 4.0,
         tie_word_embeddings: bool = True,
         use_cache: bool = True,
@@ -64,7 +71,8 @@ class SequenceConfig(PretrainedConfig):  # type: ignore[misc] # transformers is 
         self.vocab_size = vocab_size
         self.hidden_size = hidden_size
         self.num_hidden_layers = num_hidden_layers
-        self.mixers = [{"slug": one} if isinstance(one, str) else dict(one) for one in mixers]
+        several = [mixers] if isinstance(mixers, str | Mapping) else mixers
+        self.mixers = [{"slug": one} if isinstance(one, str) else dict(one) for one in several]
         self.mlp_ratio = mlp_ratio
         self.use_cache = use_cache
         super().__init__(tie_word_embeddings=tie_word_embeddings, **kwargs)
@@ -77,10 +85,14 @@ class SequenceConfig(PretrainedConfig):  # type: ignore[misc] # transformers is 
         for at in range(self.num_hidden_layers):
             settings = dict(self.mixers[at % len(self.mixers)])
             slug = str(settings.pop("slug", ""))
+            if not slug:
+                raise InvalidInput(f"a mixer needs a slug beside its settings; got {settings}")
+            if shared := settings.keys() & {"hidden_size", "seed"}:
+                raise InvalidInput(f"{slug}: {' and '.join(sorted(shared))} is the model's, and no setting of a mixer")
             cls = catalog.get(slug)
             if not issubclass(cls, SequenceLayer):
                 raise InvalidInput(f"{slug!r} is a mechanism for {cls.card.substrate}; a block needs one for sequence")
-            makers.append(partial(cls, hidden_size=self.hidden_size, seed=None, **settings))
+            makers.append(partial(_made, cls, hidden_size=self.hidden_size, seed=None, **settings))
         return makers
 
 
@@ -170,10 +182,15 @@ class SequenceForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[mis
         `attention_mask` [B, T or more]: 0 for padding, anywhere; its last T columns stand for `input_ids`. Labels of
         -100 do not count. With `use_cache`, `past_key_values` of the answer continues after the last token.
         """
-        length = input_ids.shape[1]
+        length = input_ids.shape[-1]
         mask = None
         if attention_mask is not None:
+            if attention_mask.ndim != 2 or attention_mask.shape[1] < length:
+                raise InvalidInput(
+                    f"attention_mask must be [B, T or more] for {length} tokens; got {tuple(attention_mask.shape)}"
+                )
             mask = attention_mask[:, attention_mask.shape[1] - length :].bool()
+        _check(past_key_values)
         hidden, ends = self.model.hidden(input_ids, past_key_values.layers if past_key_values else None, mask=mask)
         logits = self.model.head(hidden[:, -logits_to_keep:] if logits_to_keep else hidden)
         loss = None
@@ -200,6 +217,7 @@ class SequenceForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[mis
     ) -> dict[str, Any]:
         """What `forward` is given for the next token: what the states have not read yet."""
         if past_key_values is not None:
+            _check(past_key_values)
             input_ids = input_ids[:, past_key_values.seen :]
         return {
             "input_ids": input_ids,
@@ -208,6 +226,18 @@ class SequenceForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[mis
             "use_cache": use_cache,
             "logits_to_keep": 1,
         }
+
+
+def _made(cls: type[SequenceLayer], **settings: Any) -> SequenceLayer:
+    try:
+        return cls(**settings)
+    except TypeError as error:
+        raise InvalidInput(f"{cls.card.slug}: {error}") from error
+
+
+def _check(cache: object) -> None:
+    if cache is not None and not isinstance(cache, StateCache):
+        raise InvalidInput(f"past_key_values must be a StateCache, which the model returns; got {type(cache).__name__}")
 
 
 AutoConfig.register(MODEL_TYPE, SequenceConfig, exist_ok=True)

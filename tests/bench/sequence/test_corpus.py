@@ -47,6 +47,9 @@ def test_bad_texts_are_refused(tmp_path: Path) -> None:
     corpus = ByteCorpus.of(DATA)
     with pytest.raises(InvalidInput, match="do not fit"):
         corpus.batches(0, size=1, length=5000)
+    for size, length in ((0, 8), (2, 0)):
+        with pytest.raises(InvalidInput, match=f"got {size} of {length} bytes"):
+            corpus.batches(0, size=size, length=length)
     with pytest.raises(InvalidInput, match="do not fit"):
         corpus.test_batch(size=1, length=5000)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
@@ -200,7 +202,45 @@ def test_the_commands(tmp_path: Path) -> None:
     assert said.startswith("to be")
     assert call("generate", folder, "--prompt", "to be", "--tokens", 5) == said
     assert call("generate", folder, "--prompt", "to be", "--tokens", 5, "--temperature", 0) != ""
-    with pytest.raises(InvalidInput, match="holds a model of"):
-        call("train", text, folder, "--steps", 4, *small, "--mixer", "delta_net")
     with pytest.raises(InvalidInput, match="holds no trained model"):
         call("generate", tmp_path)
+
+    # What is read decides what is learnt: another of it is no continuation.
+    other = tmp_path / "other.txt"
+    other.write_bytes(b"whether it is nobler in the mind to suffer " * 60)
+    for differing, told in (
+        ((text, folder, "--steps", 4, *small, "--mixer", "delta_net"), "another mixer gated_delta_net, here delta_net"),
+        ((text, folder, "--steps", 4, *small, "--seed", 1), "another seed 0, here 1"),
+        ((text, folder, "--steps", 4, *small, "--batch", 4), "another batch 2, here 4"),
+        ((other, folder, "--steps", 4, *small), "another text"),
+        ((text, folder, "--steps", 9, *small), "steps 4, here 9"),
+    ):
+        with pytest.raises(InvalidInput, match=told):
+            call("train", *differing)
+    call("train", text, folder, "--steps", 4, *small)
+
+
+def test_a_folder_without_a_checkpoint_is_free(tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_bytes(b"to be or not to be, that is the question. " * 60)
+    small = ["train", str(text), str(tmp_path), "--layers", "1", "--steps", "1", "--length", "8", "--hidden-size"]
+    (tmp_path / "model.json").write_text('{"mixer": "delta_net"}')
+    assert CliRunner().invoke(command.main, [*small, "16"], catch_exceptions=False).exit_code == 0
+    with pytest.raises(InvalidInput, match="another hidden_size 16, here 32"):
+        CliRunner().invoke(command.main, [*small, "32"], catch_exceptions=False)
+
+
+def test_an_experiment_reads_a_text_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REMANENCE_BENCH_DATA", raising=False)
+    few = ["experiment", "--mixers", "linear_attention", "--seeds", "1", "--steps", "1", "--out", str(tmp_path / "r")]
+    with pytest.raises(InvalidInput, match="no text to train on"):
+        CliRunner().invoke(command.main, few, catch_exceptions=False)
+    (tmp_path / "own.txt").write_bytes(b"to be or not to be, that is the question. " * 60)
+    CliRunner().invoke(command.main, [*few, "--text", str(tmp_path / "own.txt")], catch_exceptions=False)
+    assert experiment.load(tmp_path / "r")["text"] == "own.txt"
+
+
+def test_without_torch_the_error_names_the_extra() -> None:
+    code = "import sys; sys.modules['torch'] = None\nimport remanence.bench.sequence"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "MissingExtra: remanence.bench.sequence needs torch" in run.stderr

@@ -9,9 +9,10 @@ from torch import Tensor
 
 import remanence
 from remanence.bench.sequence import speed
-from remanence.core.errors import InvalidInput
+from remanence.core.errors import ImportFormatError, InvalidInput
 from remanence.kernels.sequence.forms import Call, Op
 from remanence.kernels.sequence.hebbian import hebbian
+from tests.architecture.tree import ROOT
 
 
 def test_a_run_writes_what_it_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -31,6 +32,32 @@ def test_a_run_writes_what_it_measured(tmp_path: Path, capsys: pytest.CaptureFix
     # Twelve tensors of 16384 x 192 floats are 144 MiB; a chunk that kept every pair of tokens would take gigabytes.
     assert 10 < one["peak_mib"]["16384"] < 1000
     assert "| short_conv | 192 channels |" in capsys.readouterr().out
+
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n\n{speed.BEGIN}\nold\n{speed.END}\n\nafter\n")
+    for _ in range(2):
+        assert speed.main(["--read", str(path), "--page", str(page)]) == 0
+        table = speed.render(speed.load(path))
+        assert page.read_text() == f"before\n\n{speed.BEGIN}\n\n{table}\n\n{speed.END}\n\nafter\n"
+    page.write_text("nothing")
+    assert speed.main(["--read", str(path), "--page", str(page)]) == 2
+    assert "lacks the lines" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"schema": 99}', '{"schema": 1, "timings": [{}]}'])
+def test_a_file_without_timings_is_told(text: str, tmp_path: Path) -> None:
+    (tmp_path / "speed.json").write_text(text)
+    with pytest.raises(ImportFormatError, match=r"speed\.json"):
+        speed.load(tmp_path / "speed.json")
+
+
+def test_the_page_says_what_was_measured() -> None:
+    results, page = ROOT / "results/sequence_speed.json", ROOT / "docs/design/sequence.md"
+    text = page.read_text(encoding="utf-8")
+    if results.exists():
+        assert speed.filled(text, speed.load(results)) == text
+    else:
+        assert f"{speed.BEGIN}\n\n{speed.END}" in text
 
 
 def test_every_operation_with_chunks_is_found() -> None:

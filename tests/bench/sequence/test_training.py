@@ -76,7 +76,7 @@ def test_nothing_to_resume_from(tmp_path: Path) -> None:
 
 def test_another_plan_or_model_is_refused(tmp_path: Path) -> None:
     trainer(tmp_path).run(until=2)
-    with pytest.raises(InvalidInput, match=r"another plan \(lr\)"):
+    with pytest.raises(InvalidInput, match=r"another plan \(lr 0\.01, here 0\.02\)"):
         trainer(tmp_path, plan=Plan(steps=9, lr=2e-2, warmup=2, checkpoint_every=2)).resume()
     other = Trainer(SequenceModel([lambda: Right(hidden_size=4)], vocab_size=7), PLAN, batches, tmp_path)
     with pytest.raises(InvalidInput, match="another configuration"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -63,10 +64,26 @@ def test_stream_and_reset() -> None:
     whole, _ = layer(x)
     parts = torch.cat([layer.stream(x[:, :4]), layer.stream(x[:, 4:])], 1)
     torch.testing.assert_close(parts, whole)
+    with pytest.raises(InvalidInput, match=r"the memory is of 2 sequences, x has 1; reset\(\)"):
+        layer.stream(x[:1])
     layer.reset()
     torch.testing.assert_close(layer.stream(x), whole)
     assert layer.memory is not None
     assert not layer.memory["s"].requires_grad
+
+
+def test_a_stream_goes_on_after_the_layer_was_moved_or_cast() -> None:
+    layer, x = Right(), torch.randn(2, 6, 8, generator=torch.Generator().manual_seed(1))
+    expected = copy.deepcopy(layer).scan(x)[0][:, 3:]
+    layer.stream(x[:, :3])
+    layer.double()
+    y = layer.stream(x[:, 3:].double())
+    torch.testing.assert_close(y.float(), expected)
+    assert layer.memory is not None
+    assert layer.memory["s"].dtype == torch.float64
+    layer.to("meta")
+    assert layer.stream(x.double().to("meta")).device.type == "meta"
+    assert layer.memory["s"].device.type == "meta"
 
 
 def test_a_file_of_another_mechanism_is_refused(tmp_path: Path) -> None:

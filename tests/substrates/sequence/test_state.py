@@ -35,8 +35,10 @@ def test_a_state_of_another_configuration_is_refused_with_both_shapes() -> None:
         states.check({"k": torch.zeros(2, 9, 4), "s": torch.zeros(2, 3)}, like)
     with pytest.raises(InvalidInput, match=r"k is \(2, 9, 5\)"):
         states.check({"k": torch.zeros(2, 9, 5), "s": torch.zeros(2, 3)}, like, {"k"})
-    with pytest.raises(InvalidInput, match="it has s, and this one needs k, s"):
+    with pytest.raises(InvalidInput, match=r"it lacks k$"):
         states.check({"s": torch.zeros(2, 3)}, like)
+    with pytest.raises(InvalidInput, match=r"it lacks k and has what this one does not: a, b$"):
+        states.check({"s": torch.zeros(2, 3), "b": like["s"], "a": like["s"]}, like)
 
 
 @pytest.mark.parametrize(
@@ -74,6 +76,11 @@ def test_what_is_no_file_of_tensors_is_told(tmp_path: Path) -> None:
             states.load(path)
     with pytest.raises(InvalidInput, match="no array of numbers"):
         states.tensors({"s": ["a"]})
+
+
+def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"absent/s\.safetensors cannot be written"):
+        states.save({"s": torch.zeros(1)}, tmp_path / "absent" / "s.safetensors")
 
 
 def test_size_and_detach() -> None:

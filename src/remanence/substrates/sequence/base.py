@@ -93,8 +93,19 @@ class SequenceLayer(nn.Module, ABC):
     # The memory that the layer carries itself.
 
     def stream(self, x: Tensor) -> Tensor:
-        """Continue from where the last call ended: x [B, T, D] to y [B, T, D]. `reset` begins anew."""
-        y, state = self.scan(x, self.memory)
+        """Continue from where the last call ended: x [B, T, D] to y [B, T, D]. `reset` begins anew.
+
+        Raises `InvalidInput` as `scan` does, and for another number of sequences.
+        """
+        held = self.memory
+        if held:
+            batch = next(iter(held.values())).shape[0]
+            if x.ndim == 3 and x.shape[0] != batch:
+                raise InvalidInput(f"the memory is of {batch} sequences, x has {x.shape[0]}; reset() begins anew")
+            # The layer may have been moved or cast since.
+            like = self.init_state(batch)
+            held = {name: one.to(like[name]) for name, one in held.items()}
+        y, state = self.scan(x, held)
         self.memory = states.detach(state)
         return y
 

@@ -109,7 +109,11 @@ class SequenceModel(nn.Module):
             nn.init.normal_(self.head.weight, std=INIT)
         if tie_embeddings:
             self.head.weight = self.embedding.weight
-        self.vocab_size = vocab_size
+
+    @property
+    def vocab_size(self) -> int:
+        """How many tokens there are."""
+        return self.embedding.num_embeddings
 
     def init_state(self, batch: int, *, device: torch.device | str | None = None) -> list[State]:
         """The states of all blocks before the first token."""

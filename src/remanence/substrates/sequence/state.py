@@ -67,11 +67,11 @@ def check(state: Mapping[str, Tensor], like: State, growing: Collection[str] = (
 
     The second axis of what is `growing` is free.
     """
-    if state.keys() != like.keys():
-        raise InvalidInput(
-            f"the state is of another configuration: it has {', '.join(sorted(state)) or 'nothing'}, "
-            f"and this one needs {', '.join(sorted(like))}"
-        )
+    lacking, surplus = sorted(like.keys() - state.keys()), sorted(state.keys() - like.keys())
+    if lacking or surplus:
+        told = [f"lacks {', '.join(lacking)}"] if lacking else []
+        told += [f"has what this one does not: {', '.join(surplus)}"] if surplus else []
+        raise InvalidInput(f"the state is of another configuration: it {' and '.join(told)}")
     for name, wanted in like.items():
         found, shape = list(state[name].shape), list(wanted.shape)
         if name in growing and len(found) == len(shape):
@@ -111,9 +111,15 @@ def tensors(found: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def save(tensors: Mapping[str, Tensor], path: str | Path, *, about: Mapping[str, str] | None = None) -> None:
-    """Write tensors to a safetensors file; `about` goes into its header."""
+    """Write tensors to a safetensors file; `about` goes into its header.
+
+    Raises `InvalidInput` where no file can be written.
+    """
     whole = {name: one.detach().cpu().contiguous().clone() for name, one in tensors.items()}
-    save_file(whole, str(path), dict(about or {}))
+    try:
+        save_file(whole, str(path), dict(about or {}))
+    except (OSError, SafetensorError) as error:
+        raise InvalidInput(f"{path} cannot be written: {error}") from error
 
 
 def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
