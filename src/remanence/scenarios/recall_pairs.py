@@ -97,7 +97,8 @@ def _units(rng: np.random.Generator, count: int, dimension: int) -> Array:
 
 def _unit(vectors: Array) -> Array:
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
+    unit: Array = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
+    return unit
 
 
 def _fitting(answers: Array, wanted: Array) -> Array:

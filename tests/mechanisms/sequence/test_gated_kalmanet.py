@@ -162,8 +162,9 @@ def test_without_decay_the_order_of_what_it_read_does_not_matter() -> None:
 def test_unknown_settings_are_told() -> None:
     with pytest.raises(InvalidInput, match="'norm' and 'twice'"):
         layer(weigh="twice")
-    with pytest.raises(InvalidInput, match="no solver 'gauss'"):
-        layer(solver="gauss").scan(tokens(0, layer()))
+    for wrong in ({"solver": "gauss"}, {"iterations": 0}, {"ratio": -1.0}, {"ratio": float("nan")}):
+        with pytest.raises(InvalidInput, match="solver is one of exact, cg, chebyshev"):
+            layer(**wrong)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])

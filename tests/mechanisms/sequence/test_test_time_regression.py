@@ -242,6 +242,7 @@ def test_a_line_without_slope_is_softmax_attention() -> None:
         ({"solver": "newton"}, "solver is one of gd, momentum.*'newton'"),
         ({"feature": "sine"}, "no feature map 'sine'"),
         ({"window": 4}, "weights='last' and window=4"),
+        ({"preset": "softmax", "window": 0}, "window must be at least 1, or None; got 0"),
         ({"weights": "window"}, "window=None"),
         ({"weights": "uniform"}, "weights='uniform' and decay='token' contradict"),
         ({"preset": "delta_net", "weights": "decay"}, "weights='decay' and decay='none' contradict"),

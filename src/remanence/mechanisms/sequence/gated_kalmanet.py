@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self, get_args
 
 import torch
 from torch import Tensor, nn
@@ -88,6 +88,11 @@ class GatedKalmaNet(HeadMixer):
         super().__init__(**others)
         if ridge not in ("norm", "channel") or weigh not in ("both", "once"):
             raise InvalidInput(f"ridge is norm or channel, weigh is both or once; got {ridge!r} and {weigh!r}")
+        if solver not in get_args(Solver) or iterations < 1 or not ratio > 0:
+            raise InvalidInput(
+                f"solver is one of {', '.join(get_args(Solver))}, iterations at least 1 and ratio above 0; got "
+                f"{solver!r}, {iterations} and {ratio}"
+            )
         self.ratio, self.solver, self.iterations, self.weigh = ratio, solver, iterations, weigh
         self.b_proj = nn.Linear(self.hidden_size, self.num_heads)
         self.alpha_proj = nn.Linear(self.hidden_size, self.num_heads) if mix else None

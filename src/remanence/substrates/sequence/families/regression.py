@@ -93,6 +93,8 @@ class Settings:
             allowed, value = get_args(hints[one.name]), getattr(self, one.name)
             if allowed and isinstance(allowed[0], str) and value not in allowed:
                 raise InvalidInput(f"{one.name} is one of {', '.join(allowed)}; got {value!r}")
+        if self.window is not None and self.window < 1:
+            raise InvalidInput(f"window must be at least 1, or None; got {self.window}")
         if (self.weights == "window") != (self.window is not None) and self.weights != "kernel":
             raise InvalidInput(f"weights={self.weights!r} and window={self.window} do not go together")
         if (self.weights == "uniform" and self.decay != "none") or (self.weights == "decay" and self.decay == "none"):
