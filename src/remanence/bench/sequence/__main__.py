@@ -33,7 +33,7 @@ def main() -> None:
 @click.option("--mixers", default="", help="Slugs, or slug:setting=value, separated by spaces. Default: all there are.")
 @click.option("--seeds", default=3, show_default=True)
 @click.option("--minutes", default=30.0, show_default=True, help="How long all of it may take; decides the steps.")
-@click.option("--steps", type=int, help="Steps on bytes, and half as many again on recall, whatever time they take.")
+@click.option("--steps", type=int, help="Steps on bytes, four times as many on recall, whatever time they take.")
 @click.option("--out", default=Path("results/sequence.json"), show_default=True, type=click.Path(path_type=Path))
 def experiment(
     data: Path | None, text: Path | None, mixers: str, seeds: int, minutes: float, steps: int | None, out: Path
@@ -46,7 +46,7 @@ def experiment(
             )
         text = data / _TEXT
     names = mixers.split() or experiments.default_mixers()
-    setup = experiments.Setup(steps=steps, recall_steps=-(-3 * steps // 2)) if steps else None
+    setup = experiments.Setup(steps=steps, recall_steps=4 * steps) if steps else None
     experiments.run(
         names, seeds, ByteCorpus.read(text), out,
         text=text.name, setup=setup, minutes=None if steps else minutes, report=click.echo,

@@ -50,16 +50,16 @@ class Setup:
     mlp_ratio: float = 4.0
     length: int = 128
     batch: int = 8
-    steps: int = 200
-    recall_steps: int = 300
+    steps: int = 120
+    recall_steps: int = 480
     recall_batch: int = 32
     pairs: int = 8
-    lr: float = 4e-3
+    lr: float = 8e-3
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What came of one mixer and one seed; seconds and tokens per second are of the machine it ran on."""
+    """What came of one mixer and one seed; tokens per second of processor time, and seconds of the clock."""
 
     mixer: str
     seed: int

@@ -26,12 +26,12 @@ def page(found: Mapping[str, Any], *, figure: str = "../images/sequence.svg") ->
         f"`{found['text']}` ({steps:,} steps of {setup['batch']} stretches of {setup['length']} bytes), another learns "
         f"associative recall ({recall:,} steps of {setup['recall_batch']} sequences of up to {setup['pairs']} pairs, "
         "half of them with keys that are written twice) and is asked for up to 32 pairs. Means over "
-        f"{seeds} seeds, with half the width of their 95 % interval. So few steps tell how fast a mixer learns, not "
-        "how far it gets."
+        f"{seeds} seeds, with half the width of their 95 % interval; tokens per second are of processor time. So few "
+        "steps tell how fast a mixer learns, not how far it gets."
     )
     head = [
         "mixer", "parameters", "bits per byte", *(f"recall at {one}" for one in _distances(found)), "newest of two",
-        "state, 128 tokens", "state, 1,024 tokens", "forward, tokens/s", "training, tokens/s", "decoding, tokens/s",
+        "state, 128 tokens", "state, 1,024 tokens", "forward, tokens/s", "training", "decoding",
     ]  # fmt: skip
     rows = [_row(name, cells, _distances(found)) for name, cells in by_mixer(found)]
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
