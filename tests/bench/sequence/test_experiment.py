@@ -42,11 +42,11 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_default_mixer_has_as_many_parameters() -> None:
-    setup = Setup()
-    wanted = experiment.count(experiment.model_of(experiment.BASELINES[0], setup, vocabulary=256))
+    setup = experiment.settled(experiment.default_mixers(), Setup())
     for name in experiment.default_mixers():
-        found = experiment.count(experiment.model_of(name, setup, vocabulary=256, parameters=wanted))
-        assert abs(found / wanted - 1) < 0.02, name
+        model = experiment.model_of(name, setup, vocabulary=256, parameters=setup.parameters)
+        assert abs(experiment.count(model) / setup.parameters - 1) < 0.02, name
+    assert experiment.settled(["linear_attention"], setup) == setup
 
 
 def test_cells_hold_what_was_measured(measured: Path) -> None:

@@ -43,11 +43,16 @@ _FEWEST = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """Sizes of an experiment. `mlp_ratio` is that of the first mixer, whose parameters the others match."""
+    """Sizes of an experiment.
+
+    `parameters` are those of every model of bytes; 0: as many as the largest mixer has with a channel mixer of
+    `mlp_ratio`; the others then have wider ones.
+    """
 
     hidden_size: int = 64
     layers: int = 2
-    mlp_ratio: float = 4.0
+    mlp_ratio: float = 2.0
+    parameters: int = 0
     length: int = 128
     batch: int = 8
     steps: int = 120
@@ -133,19 +138,16 @@ def count(model: SequenceModel) -> int:
 def measure(name: str, seed: int, setup: Setup, corpus: ByteCorpus, *, progress: bool = False) -> Cell:
     """Train and measure one cell."""
     begin = time.perf_counter()
-    reference = BASELINES[0]
-    lm = model_of(
-        name, setup, vocabulary=BYTES, parameters=count(model_of(reference, setup, vocabulary=BYTES)), seed=seed
-    )
-    plan = Plan(steps=setup.steps, lr=setup.lr)
-    trainer = Trainer(lm, plan, corpus.batches(seed, size=setup.batch, length=setup.length))
-    losses = trainer.run(progress=progress)
+    setup = settled([name], setup)
     keys = mqar(0, sequences=1).vocabulary
-    wanted = count(model_of(reference, setup, vocabulary=keys))
-    recaller = model_of(name, setup, vocabulary=keys, parameters=wanted, seed=seed)
-    Trainer(recaller, Plan(steps=setup.recall_steps, lr=setup.lr), partial(recall_batch, seed, setup)).run(
-        progress=progress
-    )
+    # What the embedding of a smaller vocabulary lacks, the model of pairs shall not make up for.
+    fewer = setup.parameters - (BYTES - keys) * setup.hidden_size
+    lm = model_of(name, setup, vocabulary=BYTES, parameters=setup.parameters, seed=seed)
+    recaller = model_of(name, setup, vocabulary=keys, parameters=fewer, seed=seed)
+    stretches = corpus.batches(seed, size=setup.batch, length=setup.length)
+    losses = Trainer(lm, Plan(steps=setup.steps, lr=setup.lr), stretches).run(progress=progress)
+    pairs_of = partial(recall_batch, seed, setup)
+    Trainer(recaller, Plan(steps=setup.recall_steps, lr=setup.lr), pairs_of).run(progress=progress)
     tests = [mqar(10_000 + seed, sequences=64, pairs=pairs) for pairs in (4, 8, 16, 32)]
     twice = mqar(20_000 + seed, sequences=64, pairs=setup.pairs, rewrites=2)
     return Cell(
@@ -160,6 +162,13 @@ def measure(name: str, seed: int, setup: Setup, corpus: ByteCorpus, *, progress:
         tokens_per_second=measuring.speeds(lm, corpus.test_batch(size=setup.batch, length=setup.length)),
         seconds=time.perf_counter() - begin,
     )
+
+
+def settled(names: Sequence[str], setup: Setup) -> Setup:
+    """The setup with the number of parameters that all these mixers can have."""
+    if setup.parameters:
+        return setup
+    return replace(setup, parameters=max(count(model_of(name, setup, vocabulary=BYTES)) for name in names))
 
 
 def recall_batch(seed: int, setup: Setup, step: int) -> Batch:
@@ -212,7 +221,7 @@ def run(
         if differing:
             raise InvalidInput(f"{path} is of another {' and '.join(differing)}; remove it, or name another file")
     else:
-        setup = setup or Setup()
+        setup = settled(names, setup or Setup())
         if minutes is not None:
             report("timing a few steps of every mixer")
             setup = planned(names, seeds, setup, corpus, minutes)
