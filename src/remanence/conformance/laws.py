@@ -21,9 +21,11 @@ _PLAIN = (str, bytes, int, float, bool, type(None), np.ndarray)
 @rule("G01")
 def constructed_without_arguments(subject: Subject) -> None:
     """It can be made without arguments; all that it takes are keywords with defaults."""
+    # torch's own interface gives an optimizer its parameters by position, and who makes optimizers relies on that.
+    by_position = {"params"} if subject.card.substrate == "training" else set()
     for name, parameter in subject.parameters.items():
         expect(
-            parameter.kind in (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD),
+            name in by_position or parameter.kind in (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD),
             f"argument {name} can be given by position; write it behind a *",
         )
         expect(

@@ -236,11 +236,11 @@ def gradients(
         delta = (d - d.mean(-1, keepdim=True) - norm * (d * norm).mean(-1, keepdim=True)) * rstd
     deltas = [delta]
     for weight, h in zip(reversed(weights[1:]), reversed(before[:-1]), strict=True):
-        deltas.append((deltas[-1] @ weight.mT) * _gelu_slope(h))
+        deltas.append((deltas[-1] @ weight.mT) * gelu_slope(h))
     return list(zip(inputs, reversed(deltas), strict=True)), of_gain
 
 
-def _gelu_slope(h: Tensor) -> Tensor:
+def gelu_slope(h: Tensor) -> Tensor:
     """The derivative of gelu: Φ(h) + h φ(h)."""
     return 0.5 * (1 + torch.erf(h / math.sqrt(2))) + h * torch.exp(-0.5 * h.square()) / math.sqrt(2 * math.pi)
 

@@ -1,0 +1,1 @@
+"""Optimizers that are memories of the gradients they have seen (extra `torch`)."""

@@ -1,0 +1,1 @@
+"""Witnesses of training mechanisms: small problems whose best weights are known, and change."""
