@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -60,6 +62,48 @@ def test_asyncio_alone_would_take_them_all(listening: socket.socket) -> None:
     assert (most, total) == (MANY, MANY)
 
 
+def test_who_has_fewer_connections_takes_the_next(listening: socket.socket) -> None:
+    """Two loops on one socket, each in a thread of its own: connections that come one by one are shared evenly."""
+    taken: list[list[asyncio.BaseTransport]] = [[], []]
+    stop = threading.Event()
+
+    def serve(number: int) -> None:
+        class Kept(asyncio.Protocol):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                taken[number].append(transport)
+
+        async def main() -> None:
+            # On Windows and macOS two loops share no descriptor; here each has its own of the same socket.
+            server = await asyncio.get_running_loop().create_server(Kept, sock=listening.dup(), backlog=64)
+            assert server.is_serving()
+            while not stop.is_set():
+                await asyncio.sleep(0.005)
+            server.close()
+            await server.wait_closed()
+            assert not server.is_serving()
+            for transport in taken[number]:
+                transport.close()
+
+        with asyncio.Runner(loop_factory=FairLoop) as runner:
+            runner.run(main())
+
+    threads = [threading.Thread(target=serve, args=(number,)) for number in (0, 1)]
+    with ExitStack() as stack:
+        for thread in threads:
+            thread.start()
+        for many in range(1, MANY + 1):
+            stack.enter_context(socket.create_connection(listening.getsockname(), 5))
+            deadline = time.monotonic() + 5
+            while sum(map(len, taken)) < many and time.monotonic() < deadline:
+                time.sleep(0.001)
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert sum(map(len, taken)) == MANY
+    # A busy machine may let the wrong one be sooner now and then, never nearly always.
+    assert min(map(len, taken)) >= MANY // 4
+
+
 def test_as_many_may_wait_as_before(listening: socket.socket) -> None:
     loop = FairLoop()
     try:
@@ -69,6 +113,7 @@ def test_as_many_may_wait_as_before(listening: socket.socket) -> None:
             for _ in range(2 * MANY):
                 stack.enter_context(socket.create_connection(listening.getsockname(), 1))
         server.close()
+        loop.run_until_complete(server.wait_closed())
     finally:
         loop.close()
 
