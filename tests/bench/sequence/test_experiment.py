@@ -25,6 +25,7 @@ from remanence.scenarios.mqar import TokenTask, mqar
 from remanence.substrates.sequence.model import SequenceModel
 from tests.conformance.sequence_adversaries import Right
 
+ROOT = Path(__file__).parents[3]
 TINY = Setup(hidden_size=16, layers=1, length=24, batch=2, steps=11, recall_steps=3, recall_batch=4, pairs=4)
 CORPUS = ByteCorpus.of(b"the quick brown fox jumps over the lazy dog. " * 40)
 NAMES = ["linear_attention", "gated_kalmanet:num_heads=1,solver=exact"]
@@ -104,6 +105,13 @@ def test_the_page_tells_means_and_intervals(measured: Path) -> None:
     assert f"{mean:.3f} ± {half:.3f}" in page
     assert "Means over 2 seeds" in page
     assert experiment.interval([3.0]) == (3.0, 0.0)
+
+
+def test_the_committed_page_is_that_of_the_committed_cells() -> None:
+    found = experiment.load(ROOT / "results" / "sequence.json")
+    assert showing.page(found) == (ROOT / showing.PAGE).read_text(encoding="utf-8")
+    assert (ROOT / showing.FIGURE).is_file()
+    assert {len(cells) for _, cells in experiment.by_mixer(found)} == {3}
 
 
 def test_the_figure_is_the_same_again(measured: Path, tmp_path: Path) -> None:
