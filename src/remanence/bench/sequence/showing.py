@@ -10,12 +10,12 @@ from typing import Any
 from remanence.bench.sequence.experiment import Cell, by_mixer, interval
 from remanence.core.errors import MissingExtra
 
-PAGE = Path("docs/mechanisms/sequence.md")
+PAGE = Path("docs/benchmarks-sequence.md")
 FIGURE = Path("docs/images/sequence.svg")
 _NOTHING = "–"
 
 
-def page(found: Mapping[str, Any], *, figure: str = "../images/sequence.svg") -> str:
+def page(found: Mapping[str, Any], *, figure: str = "images/sequence.svg") -> str:
     """The page: what was done, the table, and how to do it again."""
     setup, machine = found["setup"], found["hardware"]
     seeds = len({cell["seed"] for cell in found["cells"]})
