@@ -135,7 +135,7 @@ def count(model: SequenceModel) -> int:
     return sum(one.numel() for one in model.parameters())
 
 
-def measure(name: str, seed: int, setup: Setup, corpus: ByteCorpus, *, progress: bool = False) -> Cell:
+def measure(name: str, seed: int, setup: Setup, corpus: ByteCorpus) -> Cell:
     """Train and measure one cell."""
     begin = time.perf_counter()
     setup = settled([name], setup)
@@ -145,9 +145,9 @@ def measure(name: str, seed: int, setup: Setup, corpus: ByteCorpus, *, progress:
     lm = model_of(name, setup, vocabulary=BYTES, parameters=setup.parameters, seed=seed)
     recaller = model_of(name, setup, vocabulary=keys, parameters=fewer, seed=seed)
     stretches = corpus.batches(seed, size=setup.batch, length=setup.length)
-    losses = Trainer(lm, Plan(steps=setup.steps, lr=setup.lr), stretches).run(progress=progress)
+    losses = Trainer(lm, Plan(steps=setup.steps, lr=setup.lr), stretches).run()
     pairs_of = partial(recall_batch, seed, setup)
-    Trainer(recaller, Plan(steps=setup.recall_steps, lr=setup.lr), pairs_of).run(progress=progress)
+    Trainer(recaller, Plan(steps=setup.recall_steps, lr=setup.lr), pairs_of).run()
     tests = [mqar(10_000 + seed, sequences=64, pairs=pairs) for pairs in (4, 8, 16, 32)]
     twice = mqar(20_000 + seed, sequences=64, pairs=setup.pairs, rewrites=2)
     return Cell(
@@ -253,7 +253,8 @@ def load(path: Path) -> dict[str, Any]:
         if found["schema"] != SCHEMA:
             raise ImportFormatError(f"{path} has schema {found['schema']}; this version reads {SCHEMA}")
         Setup(**found["setup"])
-        list(map(lambda cell: Cell(**cell), found["cells"]))  # noqa: C417 - only to see that each is one
+        for cell in found["cells"]:
+            Cell(**cell)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ImportFormatError(f"{path} holds no experiment on sequences: {error}") from error
     return found
