@@ -62,6 +62,31 @@ def test_asyncio_alone_would_take_them_all(listening: socket.socket) -> None:
     assert (most, total) == (MANY, MANY)
 
 
+def test_an_answer_in_two_writes_does_not_wait_for_an_acknowledgement(listening: socket.socket) -> None:
+    """Without TCP_NODELAY the second write comes some 40 ms after the first; asyncio sets it on sockets of its own."""
+    found: list[int] = []
+
+    class Asked(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            connection = transport.get_extra_info("socket")
+            found.append(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            transport.close()
+
+    async def serve() -> None:
+        server = await asyncio.get_running_loop().create_server(Asked, sock=listening)
+        while not found:
+            await asyncio.sleep(0.001)
+        server.close()
+
+    loop = FairLoop()
+    try:
+        with socket.create_connection(listening.getsockname(), 5):
+            loop.run_until_complete(asyncio.wait_for(serve(), 10))
+    finally:
+        loop.close()
+    assert found[0] != 0
+
+
 def test_who_has_fewer_connections_takes_the_next(listening: socket.socket) -> None:
     """Two loops on one socket, each in a thread of its own: connections that come one by one are shared evenly."""
     taken: list[list[asyncio.BaseTransport]] = [[], []]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import selectors
+import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -31,6 +34,32 @@ def test_a_small_run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeyp
             assert way["cpu_ms"] is None or 0 < way["cpu_ms"] < 10_000
     assert found["paced_search"]["rest"]["per_second"] <= 4 * 50 * 1.5, "paced means paced"
     assert "search, paced, REST" in capsys.readouterr().out
+
+
+def test_nothing_is_waited_for_once_the_last_answer_has_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such a wait would count as time that answers took: a second of it made a fast server look half as fast."""
+    outstanding: list[bool] = []
+
+    class Watched(selectors.DefaultSelector):
+        def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+            outstanding.append(any(key.data.sent is not None for key in self.get_map().values()))
+            return super().select(timeout)
+
+    def answer(listening: socket.socket) -> None:
+        connection, _ = listening.accept()
+        with connection:
+            while connection.recv(1000):
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+    monkeypatch.setattr(selectors, "DefaultSelector", Watched)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = threading.Thread(target=answer, args=(listening,))
+        server.start()
+        way = server_speed.through_rest(listening.getsockname(), [b"asked"] * 5, 1, None)
+        server.join(10)
+    assert way.ms.calls == 5
+    assert outstanding
+    assert all(outstanding)
 
 
 def test_a_bad_answer_is_no_measurement(tmp_path: Path) -> None:

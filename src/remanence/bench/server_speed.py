@@ -155,13 +155,16 @@ def _asked(
 ) -> list[float]:
     times: list[float] = []
     idle = list(connections)
-    while idle or any(connection.sent is not None for connection in connections):
+    while True:
         now = time.perf_counter()
         for connection in [one for one in idle if one.due <= now]:
             idle.remove(connection)
             request = next(waiting, None)
             if request is not None:
                 connection.send(request, time.perf_counter())
+        if not idle and all(connection.sent is None for connection in connections):
+            # The last has its answer: whatever is waited for from here on would count as time that answers took.
+            break
         soonest = min((one.due for one in idle), default=None)
         pause = 1.0 if soonest is None else max(0.0, soonest - time.perf_counter())
         for key, _ in selector.select(pause):

@@ -100,6 +100,7 @@ class _FairServer(asyncio.AbstractServer):
                 await asyncio.sleep(1)
                 continue
             connection.setblocking(False)
+            _at_once(connection)
             taking = self._loop.create_task(self._take(connection))
             taking.add_done_callback(self._told)
             # So that the next look counts it.
@@ -122,3 +123,13 @@ class _FairServer(asyncio.AbstractServer):
         finally:
             if self._sock.fileno() >= 0:
                 self._loop.remove_reader(self._sock)
+
+
+def _at_once(connection: socket.socket) -> None:
+    """Send what is written without waiting for the other side's word on what was sent before.
+
+    asyncio does so where it made the socket itself; of one that is given it does not know that it speaks TCP. Head and
+    body of an answer are two writes, and the second would wait some 40 ms for a delayed acknowledgement of the first.
+    """
+    if connection.family in (socket.AF_INET, socket.AF_INET6):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
