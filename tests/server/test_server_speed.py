@@ -33,7 +33,23 @@ def test_a_small_run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeyp
             assert way["ms"]["calls"] == 48
             assert way["cpu_ms"] is None or 0 < way["cpu_ms"] < 10_000
     assert found["paced_search"]["rest"]["per_second"] <= 4 * 50 * 1.5, "paced means paced"
-    assert "search, paced, REST" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "search, paced, REST" in printed
+    assert server_speed.main(["--show", str(out)]) == 0
+    assert capsys.readouterr().out == printed
+
+
+def test_the_guide_shows_the_committed_measurement() -> None:
+    root = Path(__file__).parents[2]
+    table = server_speed.render(server_speed.load(root / "results" / "server.json"))
+    assert table in (root / "docs" / "guides" / "server.md").read_text(encoding="utf-8")
+
+
+def test_a_file_of_another_layout_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "server.json"
+    path.write_text('{"schema": 1}')
+    with pytest.raises(RemanenceError, match="measure again"):
+        server_speed.load(path)
 
 
 def test_nothing_is_waited_for_once_the_last_answer_has_come(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,7 +38,7 @@ from remanence.bench.results import Hardware, hardware
 from remanence.core.errors import RemanenceError
 from remanence.runtime.memory import Memory
 
-__all__ = ["ServerSpeed", "Way", "main", "measure", "render"]
+__all__ = ["ServerSpeed", "Way", "load", "main", "measure", "render"]
 
 CLIENTS = 16
 RECORDS = 10_000
@@ -342,6 +342,20 @@ def _request(address: tuple[str, int], token: str, route: str, body: dict[str, A
     return head.encode() + data
 
 
+def load(path: Path) -> ServerSpeed:
+    """What `--out` wrote. Raises `RemanenceError` for a file of another layout."""
+    data = json.loads(path.read_text(encoding="utf-8"))
+    if data.pop("schema", None) != _SCHEMA:
+        raise RemanenceError(f"{path} is no measurement of this version; measure again with --out {path}")
+
+    def way(found: dict[str, Any]) -> Way:
+        return Way(found["per_second"], Latency(**found["ms"]), found["cpu_ms"])
+
+    for name in ("paced_search", "search", "add"):
+        data[name] = Pair(way(data[name]["rest"]), way(data[name]["direct"]))
+    return ServerSpeed(**{**data, "hardware": Hardware(**data["hardware"])})
+
+
 def render(found: ServerSpeed) -> str:
     """The figures as a table."""
     lines = [
@@ -364,6 +378,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--out", type=Path, help="the file to write, such as results/server.json")
+    parser.add_argument("--show", type=Path, help="print the table of such a file, and measure nothing")
     parser.add_argument("--records", type=int, default=RECORDS)
     parser.add_argument("--clients", type=int, default=CLIENTS)
     parser.add_argument("--calls", type=int, default=2_000)
@@ -371,6 +386,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=4)
     parser.add_argument("--pace", type=float, default=PER_SECOND)
     chosen = parser.parse_args(arguments)
+    if chosen.show is not None:
+        print(render(load(chosen.show)))
+        return 0
     found = measure(
         records=chosen.records,
         clients=chosen.clients,
