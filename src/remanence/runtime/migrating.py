@@ -2,8 +2,9 @@
 
 Records are adopted with their identity, every version with both of its times, terms and vectors. The source may be
 written all the while: what its journal says since the beginning is done again in the target, until nothing is new.
-How far it came is a job in the target, changed in the same transactions as the records: whoever is killed goes on from
-there when run again. Nothing is written to the source.
+Which position that was is a job in the target until both are the same: whoever is killed goes on from there when run
+again. Where records differ in the end, be it that the source was written after a migration that was complete, all that
+the journal says of them is done again. Nothing is written to the source.
 """
 
 from __future__ import annotations
@@ -30,17 +31,20 @@ from remanence.substrates.records.operations import (
     Edges,
     Embed,
     Enqueue,
+    Erase,
     Job,
     Jobs,
     Lease,
     Link,
     Operation,
+    Receipt,
     Receipts,
     Renew,
     Scan,
     Settle,
     Spaces,
     Touch,
+    Unlink,
 )
 from remanence.substrates.records.port import RecordStore
 
@@ -65,8 +69,6 @@ class _Task:
     target: RecordStore
     scope: Scope
     job: str = ""
-    after: str = ""
-    """The last record that was copied; all up to it are in the target."""
     since: int = 0
     """Journal position of the source from which on its changes have to be done again."""
     there: set[str] = field(default_factory=set)
@@ -75,7 +77,7 @@ class _Task:
 
     def settle(self, outcome: str = "retry") -> list[Operation]:
         """What writes down how far it came, and goes on holding the job."""
-        payload = {"after": self.after, "since": self.since}
+        payload = {"since": self.since}
         if outcome == "done":
             return [Settle(self.job, JOB)]
         return [Settle(self.job, JOB, "retry", payload=payload), Lease(JOB, (JOB,), 1, _HOLD)]
@@ -89,7 +91,7 @@ def migrate(source: RecordStore, target: RecordStore, *, progress: Progress | No
     whether they do not.
 
     Raises:
-        InvalidInput: the stores are the same, or the source cannot list its scopes.
+        InvalidInput: the stores are the same, or one cannot list its scopes.
         Conflict: an id of the source is taken in the target by another record, or was erased there.
 
     """
@@ -99,26 +101,29 @@ def migrate(source: RecordStore, target: RecordStore, *, progress: Progress | No
     report: dict[str, Any] = {"verified": True, "scopes": []}
     for _ in range(ROUNDS):
         position = source.position()
-        new = [scope for scope in _places(source) if scope not in tasks]
+        places = _places(source)
+        new = [scope for scope in [*places, *_emptied(source, target, places)] if scope not in tasks]
         _copy_all([tasks.setdefault(scope, _begin(source, target, scope)) for scope in new], progress)
         for task in tasks.values():
             _catch_up(task)
-        scopes = [line for task in tasks.values() for line in _compare(task)]
+        compared = [(task, *_compare(task)) for task in tasks.values()]
+        scopes = [line for _, lines, _ in compared for line in lines]
         report = {"verified": all(not line["differences"] for line in scopes), "scopes": scopes}
-        if source.position() == position:
+        followed = sum(_follow(task, differing) for task, _, differing in compared)
+        if source.position() == position and not followed:
             break
     moved = 0
     for task in tasks.values():
         jobs = _jobs(task)
         moved += len(jobs)
         task.target.batch([*jobs, *(task.settle("done") if report["verified"] else [])], scope=task.scope, why=JOB)
-    receipts = sum(len(source.batch([Receipts()], scope=scope).results[0]) for scope in tasks)
+    receipts = {receipt.id for scope in tasks for receipt in source.batch([Receipts()], scope=scope).results[0]}
     return {
         "verified": report["verified"],
         "adopted": sum(task.adopted for task in tasks.values()),
         "replayed": sum(task.replayed for task in tasks.values()),
         "jobs": moved,
-        "receipts_left": receipts,
+        "receipts_left": len(receipts),
         "scopes": report["scopes"],
     }
 
@@ -130,9 +135,30 @@ def _places(store: RecordStore) -> list[Scope]:
     within: dict[Scope, set[Scope]] = {}
     for scope in listing():
         home = next(place for place in places if place.covers(scope))
-        for name, value in scope.items():
-            within.setdefault(Scope(**{name: value}), set()).add(home)
+        for part in _parts(scope):
+            within.setdefault(part, set()).add(home)
     return list(dict.fromkeys([*places, *(scope for scope, homes in within.items() if len(homes) > 1)]))
+
+
+def _emptied(source: RecordStore, target: RecordStore, places: Sequence[Scope]) -> list[Scope]:
+    """Scopes of one id each in which the target still holds what the source has erased altogether."""
+    territories(target)
+    listing: Callable[[], Iterable[Scope]] = target.scopes  # type: ignore[attr-defined]
+    left = [scope for scope in listing() if not any(place.covers(scope) for place in places)]
+    return list(dict.fromkeys(_parts(scope)[0] for scope in left if _receipts(source, [scope])))
+
+
+def _parts(scope: Scope) -> list[Scope]:
+    """The scopes of one id each that cover a scope."""
+    return [Scope(**{name: value}) for name, value in scope.items()]
+
+
+def _receipts(store: RecordStore, scopes: Iterable[Scope]) -> list[Receipt]:
+    """Of all erasures that may have been about something in these scopes, under whichever of their ids."""
+    found: dict[str, Receipt] = {}
+    for place in dict.fromkeys(part for scope in scopes for part in _parts(scope)):
+        found.update((receipt.id, receipt) for receipt in store.batch([Receipts()], scope=place).results[0])
+    return list(found.values())
 
 
 def _copy_all(tasks: Sequence[_Task], progress: Progress | None) -> None:
@@ -141,14 +167,16 @@ def _copy_all(tasks: Sequence[_Task], progress: Progress | None) -> None:
     for task in tasks:
         columns: Columns
         (columns,) = task.source.batch([Scan()], scope=task.scope).results
-        wanted.append((task, sorted({id for id in columns.ids if id > task.after})))
+        wanted.append((task, sorted(set(columns.ids))))
     total, done = sum(len(ids) for _, ids in wanted), 0
     for task, ids in wanted:
-        vectors = _vectors(task.source, task.scope)
-        # A task before may have brought some of them already.
+        # An earlier run, or a task before, may have brought some of them already.
         (columns,) = task.target.batch([Scan()], scope=task.scope).results
         task.there = set(columns.ids)
-        for portion in batched(ids, PORTION):
+        missing = [id for id in ids if id not in task.there]
+        vectors = _vectors(task.source, task.scope) if missing else {}
+        done += len(ids) - len(missing)
+        for portion in batched(missing, PORTION):
             _copy(task, portion, vectors)
             done += len(portion)
             if progress is not None:
@@ -159,7 +187,7 @@ def _begin(source: RecordStore, target: RecordStore, scope: Scope) -> _Task:
     """Go on where an earlier run was stopped, or begin. A run that was killed still holds the job, under our name."""
     task = _Task(source, target, scope)
     position = source.position()
-    enqueue = Enqueue(JOB, {"after": "", "since": position}, JOB)
+    enqueue = Enqueue(JOB, {"since": position}, JOB)
     held: Sequence[Job]
     (held,) = target.batch([Jobs(("leased",), (JOB,))], scope=scope).results
     if held:
@@ -170,8 +198,21 @@ def _begin(source: RecordStore, target: RecordStore, scope: Scope) -> _Task:
         operations: list[Operation] = [] if waiting else [enqueue]
         held = target.batch([*operations, Lease(JOB, (JOB,), 1, _HOLD)], scope=scope).results[-1]
     job = held[0]
-    task.job, task.after, task.since = job.id, str(job.payload["after"]), int(job.payload["since"])
+    task.job, task.since = job.id, int(job.payload["since"])
+    _require_another(task)
     return task
+
+
+def _require_another(task: _Task) -> None:
+    """Raise `InvalidInput` where what was just written into the target stands in the source: two ways to one store."""
+    here, there = (
+        [job for job in store.batch([Jobs(("leased",), (JOB,))], scope=task.scope).results[0] if job.id == task.job]
+        for store in (task.source, task.target)
+    )
+    # A copy of a store has a job of that id too, but not held until the same moment.
+    if here == there:
+        task.target.batch(task.settle("done"), scope=task.scope)
+        raise InvalidInput("source and target of a migration are the same store")
 
 
 def _vectors(store: RecordStore, scope: Scope) -> dict[str, dict[tuple[str, int], Vector]]:
@@ -192,7 +233,7 @@ def _vectors(store: RecordStore, scope: Scope) -> dict[str, dict[tuple[str, int]
 
 
 def _copy(task: _Task, portion: Sequence[str], vectors: Mapping[str, Mapping[tuple[str, int], Vector]]) -> None:
-    """Adopt some records and what they rest on, and note that it was done."""
+    """Adopt some records and what they rest on, and go on holding the job."""
     groups: dict[Scope, dict[str, Adopt]] = {}
     for versions in _closed_group(task, [id for id in portion if id not in task.there]):
         under = task.scope
@@ -204,11 +245,10 @@ def _copy(task: _Task, portion: Sequence[str], vectors: Mapping[str, Mapping[tup
         main = next(iter(vectors), "")
         own = tuple(vectors[main].get((one.id, one.version)) if main else None for one in versions)
         groups.setdefault(under, {})[versions[0].id] = Adopt(versions, tuple(one.terms for one in versions), own)
-    # A wider scope than the task's own is needed where sources lie outside of it; the cursor follows in our own batch.
+    # A wider scope than the task's own is needed where sources lie outside of it.
     inside = groups.pop(task.scope, {})
     for under, adoptions in groups.items():
         task.target.batch([*adoptions.values()], scope=under, why=JOB)
-    task.after = portion[-1]
     task.target.batch([*inside.values(), *task.settle()], scope=task.scope, why=JOB)
     new = {*inside, *(id for adoptions in groups.values() for id in adoptions)}
     task.there |= new
@@ -231,8 +271,7 @@ def _source_scopes(task: _Task, versions: Sequence[Record]) -> list[Scope]:
     """Scopes of those sources that lie outside of the task's scope; found under ever wider scopes of the record."""
     outside: list[Scope] = []
     for id in {source.id for one in versions for source in one.sources} - task.there:
-        for name, value in versions[0].scope.items():
-            wide = Scope(**{name: value})
+        for wide in _parts(versions[0].scope):
             if found := histories(task.source, [id], wide):
                 if not task.scope.covers(found[0][0].scope):
                     outside.append(found[0][0].scope)
@@ -260,11 +299,51 @@ def _catch_up(task: _Task) -> None:
 
 
 def _links(task: _Task) -> None:
-    """Make the edges of the target those of the source; edges to records of other scopes are of those."""
+    """Make the edges of the target those of the source, where it does not have them of its own; edges to records of
+    other scopes are of those."""
     own = set(task.source.batch([Edges()], scope=task.scope).results[0])
     had = set(task.target.batch([Edges()], scope=task.scope).results[0])
-    for part in batched(sorted(own - had), PORTION):
-        task.target.batch([Link(edge) for edge in part], scope=task.scope, why=JOB)
+    operations: list[Operation] = [Link(edge) for edge in sorted(own - had)]
+    there = {(edge.source, edge.target, edge.type) for edge in own}
+    surplus = {place: edge for edge in had if (place := (edge.source, edge.target, edge.type)) not in there}
+    for id in sorted({edge.source for edge in surplus.values()}):
+        for entry in task.source.batch([Changes(id=id)], scope=task.scope).results[0]:
+            if entry.op == "unlink":
+                place = (entry.detail["source"], entry.detail["target"], entry.detail["type"])
+                operations += [Unlink(surplus.pop(place))] if place in surplus else []
+    for part in batched(operations, PORTION):
+        task.target.batch(part, scope=task.scope, why=JOB)
+
+
+def _follow(task: _Task, ids: Sequence[str]) -> int:
+    """Do again in the target all that was ever done in the source to records that differ; how many changes that were.
+
+    What the target has already is passed over. What only the target has stays, and so do records that it has changed in
+    its own way.
+    """
+    if not ids:
+        return 0
+    replay, followed = Replay(task.source, task.target, task.scope), 0
+    kept = {versions[0].id: versions for versions in histories(task.source, ids, task.scope)}
+    theirs = {versions[0].id: versions for versions in histories(task.target, ids, task.scope)}
+    for id, versions in kept.items():
+        here, there = ({(one.version, one.text) for one in own} for own in (versions, theirs.get(id, ())))
+        for entry in task.source.batch([Changes(id=id)], scope=task.scope).results[0] if there <= here else ():
+            if entry.op not in ("link", "unlink"):
+                followed += replay.act(entry)
+    # Erasures last: a record that lost its sources stays only where what it was changed into is there.
+    surplus: dict[Scope, set[str]] = {}
+    for id in theirs.keys() - kept.keys():
+        surplus.setdefault(theirs[id][0].scope, set()).add(id)
+    for scope, own in surplus.items():
+        for receipt in _receipts(task.source, [scope]):
+            erased = sorted(own.intersection((*receipt.ids, *receipt.derived)))
+            # Some may have gone with what they were derived from.
+            if left := tuple([versions[0].id for versions in histories(task.target, erased, scope)]):
+                task.target.batch([Erase(left, receipt.reason)], scope=scope, actor=receipt.actor, why=JOB)
+                followed += 1
+    task.replayed += followed
+    return followed
 
 
 def _uses(task: _Task, source: Mapping[str, Record], target: Mapping[str, Record]) -> None:
@@ -312,8 +391,9 @@ def _job_key(
     return scope, kind, key, json.dumps(payload, sort_keys=True)
 
 
-def _compare(task: _Task) -> list[dict[str, Any]]:
-    """What both stores hold in each scope that the task's covers: counts, and hashes of the content."""
+def _compare(task: _Task) -> tuple[list[dict[str, Any]], list[str]]:
+    """What both stores hold in each scope that the task's covers: counts, and hashes of the content; and which records
+    differ."""
     here, there = (_Content.of(store, task.scope) for store in (task.source, task.target))
     _uses(task, here.newest, there.newest)
     lines = []
@@ -331,15 +411,17 @@ def _compare(task: _Task) -> list[dict[str, Any]]:
                 "differences": differences,
             }
         )
-    return lines
+    differing = [id for id in {**here.hashes, **there.hashes} if here.hashes.get(id) != there.hashes.get(id)]
+    return lines, sorted(differing)
 
 
 @dataclass(slots=True)
 class _Content:
-    """What a store holds, by leaf scope: counts and hashes by name, and the newest version of each record."""
+    """What a store holds, by leaf scope: counts and hashes by name, and the newest version and hash of each record."""
 
     counts: dict[Scope, dict[str, Any]]
     newest: dict[str, Record]
+    hashes: dict[str, bytes]
 
     @classmethod
     def of(cls, store: RecordStore, scope: Scope) -> _Content:
@@ -350,6 +432,7 @@ class _Content:
         counts: dict[Scope, dict[str, Any]] = {}
         digests: dict[Scope, dict[str, Any]] = {}
         newest: dict[str, Record] = {}
+        own: dict[str, bytes] = {}
         places: dict[str, Scope] = {}
         for portion in batched(ids, PORTION):
             for versions in histories(store, portion, scope):
@@ -359,8 +442,10 @@ class _Content:
                 line["records"] += 1
                 line["versions"] += len(versions)
                 hashes = digests.setdefault(leaf, {"content": hashlib.sha256(), "recorded": hashlib.sha256()})
+                text = b"".join(_line(one) for one in versions)
+                own[versions[0].id] = hashlib.sha256(text).digest()
+                hashes["content"].update(text)
                 for one in versions:
-                    hashes["content"].update(_line(one))
                     hashes["recorded"].update(f"{one.id} {one.recorded_at} {one.closed_at}\n".encode())
         edges: Sequence[Edge]
         (edges,) = store.batch([Edges()], scope=scope).results
@@ -370,12 +455,15 @@ class _Content:
                 digests[places[edge.source]]["content"].update(repr(tuple(edge)).encode("utf-8", "surrogatepass"))
         for space, vectors in sorted(_vectors(store, scope).items()):
             for place, vector in sorted(vectors.items()):
-                leaf = places[place[0]]
-                counts[leaf]["vectors"] += 1
-                digests[leaf]["content"].update(repr((space, place, vector.data, vector.scale)).encode())
+                home = places.get(place[0])
+                if home is None:
+                    # Its record came since the others were read; the next comparison sees both.
+                    continue
+                counts[home]["vectors"] += 1
+                digests[home]["content"].update(repr((space, place, vector.data, vector.scale)).encode())
         for leaf, hashes in digests.items():
             counts[leaf].update({name: digest.hexdigest() for name, digest in hashes.items()})
-        return cls(counts, newest)
+        return cls(counts, newest, own)
 
 
 def _line(record: Record) -> bytes:

@@ -145,14 +145,8 @@ class Mortal:
             raise _Dies
         return outcome
 
-    def position(self) -> int:
-        return self._store.position()
-
-    def due(self, limit: int = 100, kinds: Sequence[str] | None = None) -> list[Scope]:
-        return self._store.due(limit, kinds)
-
-    def close(self) -> None:
-        self._store.close()
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
 
 
 def test_killed_half_way_and_run_again_is_the_same(
