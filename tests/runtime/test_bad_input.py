@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,6 +41,18 @@ def test_strange_texts_come_back_exactly(memory: Memory, text: str) -> None:
     assert item["memory"] == text
     assert item["metadata"] == {"same": text}
     assert memory.search(text[:2000], user_id="ana")["results"][0]["id"] == row["id"]
+
+
+@pytest.mark.parametrize(
+    "address", ["mysql://host/db", "postgresql+psycopg://host/db", "file:///tmp/m.db", "s3://bucket/m"]
+)
+def test_an_address_of_something_else_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvalidInput, match=re.escape(address.partition("//")[0])):
+        Memory(address)
+    assert list(tmp_path.iterdir()) == []
+    with Memory("./" + address) as memory:
+        assert memory.add("kept in a file of a strange name", user_id="ana")["results"]
 
 
 @pytest.mark.parametrize("messages", REFUSED_MESSAGES, ids=lambda value: repr(value)[:40])

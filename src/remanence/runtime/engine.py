@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import threading
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from remanence.core.clock import Clock, parse_time
-from remanence.core.errors import StoreReadOnly
+from remanence.core.errors import InvalidInput, StoreReadOnly
 from remanence.core.scope import FIELDS, Scope
 from remanence.kernels.analyzer import Analyzer
 from remanence.kernels.echoes import HandedOut
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Engine", "open_store", "shared"]
 
 FILE: Final = "remanence.db"
+_ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
 MOST_USES: Final = 1_000
 """Reads that wait for being counted; beyond that one scope's are written down without waiting for another write."""
 
@@ -45,7 +47,7 @@ def open_store(path: str | os.PathLike[str] | None, clock: Clock) -> RecordStore
     `":memory:"`: a store that lives as long as this process. `postgresql://…`: a schema of that database.
 
     Raises:
-        InvalidInput: an address that cannot be read.
+        InvalidInput: an address that cannot be read, or that of another kind of database or place.
         MissingExtra: an address of PostgreSQL, and the extra `postgres` is not installed.
 
     """
@@ -61,6 +63,12 @@ def open_store(path: str | os.PathLike[str] | None, clock: Clock) -> RecordStore
         postgres = importlib.import_module("remanence.stores.postgres")
         store: RecordStore = postgres.PostgresStore(name, clock=clock)
         return store
+    if foreign := _ADDRESS.match(name):
+        # As a path it would become a folder of that name.
+        raise InvalidInput(
+            f"nothing keeps memories at {foreign[0]}…; give a file, a postgresql:// address, or :memory: "
+            "(for a file of such a name write ./ in front of it)"
+        )
     file = Path(name).expanduser()
     return SqliteStore(file / FILE if file.is_dir() or name.endswith(("/", os.sep)) else file, clock=clock)
 
