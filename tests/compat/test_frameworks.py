@@ -63,6 +63,14 @@ def test_langchain_options_go_to_search(memory: Memory) -> None:
         RemanenceRetriever(memory=memory).invoke("key")
 
 
+def test_langchain_one_call_may_ask_for_more_or_less(memory: Memory) -> None:
+    retriever = RemanenceRetriever(memory=memory, ids={"user_id": "ana"}, k=2)
+    assert len(retriever.invoke("where is the spare key?")) == 2
+    assert len(retriever.invoke("where is the spare key?", k=1)) == 1
+    only = retriever.invoke("Rex", filters={"room": "porch"})
+    assert [document.page_content for document in only] == ["The spare key is under the flower pot"]
+
+
 SAID: list[BaseMessage] = [
     SystemMessage("Be brief."),
     HumanMessage("My violin lessons are on Tuesday", name="ana"),
@@ -159,6 +167,47 @@ def test_llama_index_nodes(memory: Memory) -> None:
     assert LlamaRetriever(memory, user_id="ana", filters={"room": "attic"}).retrieve("key") == []
 
 
+def test_no_prompt_says_twice_what_was_said(memory: Memory) -> None:
+    """A turn of a conversation is found as its words, without the form in which its framework keeps it."""
+    RemanenceChatMessageHistory(memory, "monday", user_id="ana").add_messages(SAID)
+    asyncio.run(RemanenceSession("tuesday", memory, user_id="ana").add_items(ITEMS))
+    documents = RemanenceRetriever(memory=memory, ids={"user_id": "ana"}, k=20).invoke("violin lessons")
+    nodes = LlamaRetriever(memory, similarity_top_k=20, user_id="ana").retrieve("violin lessons")
+    found = [document.metadata for document in documents] + [node.metadata for node in nodes]
+    assert {"monday", "tuesday"} <= {metadata.get("run_id") for metadata in found}
+    assert not any({"langchain", "openai_agents"} & set(metadata) for metadata in found)
+
+
+def test_llama_index_answers_from_what_is_remembered_and_tells_the_model_no_ids(memory: Memory) -> None:
+    from llama_index.core.llms import CompletionResponse, CustomLLM, LLMMetadata
+    from llama_index.core.query_engine import RetrieverQueryEngine
+
+    prompts: list[str] = []
+
+    class Scripted(CustomLLM):
+        """Keeps what it is asked."""
+
+        @property
+        def metadata(self) -> LLMMetadata:
+            return LLMMetadata(context_window=4000, num_output=100)
+
+        def complete(self, prompt: str, formatted: bool = False, **_: Any) -> CompletionResponse:
+            prompts.append(prompt)
+            return CompletionResponse(text="under the flower pot")
+
+        def stream_complete(self, prompt: str, formatted: bool = False, **_: Any) -> Any:
+            raise AssertionError("not asked to stream")
+
+    retriever = LlamaRetriever(memory, similarity_top_k=2, user_id="ana")
+    answer = RetrieverQueryEngine.from_args(retriever, llm=Scripted()).query("where is the spare key?")
+    assert str(answer) == "under the flower pot"
+    assert answer.source_nodes[0].metadata["user_id"] == "ana"
+    (prompt,) = prompts
+    assert "room: porch" in prompt
+    assert "event_at: " in prompt
+    assert not [name for name in ("user_id", "kind", "role", "valid_from") if f"{name}: " in prompt]
+
+
 # OpenAI Agents SDK
 
 ITEMS: list[Any] = [
@@ -220,6 +269,18 @@ def test_agents_items_that_cannot_be_kept_are_refused_as_a_whole(memory: Memory,
     session = RemanenceSession("monday", memory, user_id="ana")
     with pytest.raises(InvalidInput):
         asyncio.run(session.add_items([*ITEMS, *items]))
+    assert asyncio.run(session.get_items()) == []
+
+
+def test_what_is_too_large_to_be_kept_is_named_with_the_way_out(memory: Memory) -> None:
+    picture = {
+        "role": "user",
+        "content": [{"type": "input_image", "image_url": "data:image/png;base64," + "A" * 2**20}],
+    }
+    session = RemanenceSession("monday", memory, user_id="ana")
+    items: list[Any] = [picture]
+    with pytest.raises(InvalidInput, match=r"a message takes 1,04\d,\d{3} bytes .* by their address"):
+        asyncio.run(session.add_items(items))
     assert asyncio.run(session.get_items()) == []
 
 

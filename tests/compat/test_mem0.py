@@ -50,9 +50,20 @@ def test_add_takes_all_shapes_of_messages(messages: Any) -> None:
     with Memory(path=":memory:") as memory:
         added = memory.add(messages, user_id="ana", infer=False)
         assert [(set(row), row["memory"], row["event"]) for row in added["results"]] == [
-            ({"id", "memory", "event"}, "I moved to Oslo", "ADD")
+            ({"id", "memory", "event", "role", "actor_id"}, "I moved to Oslo", "ADD")
         ]
         assert texts(memory.get_all(filters={"user_id": "ana"})) == ["I moved to Oslo"]
+
+
+def test_add_says_who_spoke_as_mem0_does_without_inference(memory: Memory) -> None:
+    said = [
+        {"role": "system", "content": "Be brief."}, {"role": "user", "content": "I play chess", "name": "Ana"},
+        {"role": "assistant", "content": ""}, {"role": "assistant", "content": "Noted"},
+    ]  # fmt: skip
+    rows = memory.add(said, user_id="ana", infer=False)["results"]
+    assert [(row["memory"], row["role"], row["actor_id"]) for row in rows] == [
+        ("I play chess", "user", "Ana"), ("Noted", "assistant", None),
+    ]  # fmt: skip
 
 
 SEARCHES: list[tuple[str, Callable[[Memory], dict[str, Any]]]] = [
@@ -332,6 +343,8 @@ BAD: list[tuple[str, Callable[[Any], Any], type[RemanenceError]]] = [
     ("threshold of text", lambda m: m.search("x", user_id="ana", threshold="0.5"), InvalidInput),
     ("operator", lambda m: m.search("x", filters={"user_id": "ana", "n": {"near": 1}}), InvalidFilter),
     ("logic", lambda m: m.search("x", filters={"user_id": "ana", "OR": "x"}), InvalidFilter),
+    ("one of nothing", lambda m: m.search("x", filters={"user_id": "ana", "OR": []}), InvalidFilter),
+    ("none of nothing", lambda m: m.get_all(filters={"user_id": "ana", "NOT": []}), InvalidFilter),
     ("update to nothing", lambda m: m.update(m.get_all(user_id="bob")["results"][0]["id"]), InvalidInput),
     ("update to blank", lambda m: m.update(m.get_all(user_id="bob")["results"][0]["id"], " "), InvalidInput),
     ("update to two texts", lambda m: m.update("x", text="a", data="b"), InvalidInput),

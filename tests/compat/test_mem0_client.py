@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 from remanence.compat.mem0 import Memory
 from remanence.compat.mem0_client import AsyncMemoryClient, MemoryClient
 from remanence.compat.mem0_shapes import MemoryNotFound
-from remanence.core.errors import InvalidInput
+from remanence.core.clock import SteppingClock
+from remanence.core.errors import InvalidInput, StoreClosed
 
 MESSAGES = [{"role": "user", "content": "I moved to Oslo"}, {"role": "assistant", "content": "How is it?"}]
 
@@ -34,6 +36,49 @@ def test_the_verbs() -> None:
     with pytest.raises(MemoryNotFound):
         client.get(first)
     client.close()
+
+
+def test_options_of_the_service_are_taken() -> None:
+    client = MemoryClient(path=":memory:")
+    client.add(MESSAGES[:1], filters={"user_id": "ana"}, metadata={"categories": ["places"], "n": 1})
+    service = {
+        "custom_categories": [{"sea": "boats and harbours"}], "custom_instructions": "only boats", "includes": "boats",
+        "excludes": "cars", "structured_data_schema": {}, "filters": {"AND": [{"user_id": "ana"}]},
+    }  # fmt: skip
+    client.add("I bought a boat", service, timestamp=1721577600)
+    boat, home = sorted(
+        client.get_all(filters={"user_id": "ana"}, latest_only=True)["results"], key=lambda r: r["memory"]
+    )
+    assert boat["event_at"] == "2024-07-21T16:00:00+00:00"
+    assert (boat["metadata"], home["metadata"]) == (None, {"categories": ["places"], "n": 1})
+
+    def found(**options: Any) -> set[str]:
+        listed = client.get_all(user_id="ana", **options)["results"]
+        hits = client.search("what happened?", filters={"user_id": "ana"}, **options)["results"]
+        assert {row["id"] for row in listed} == {row["id"] for row in hits}
+        return {row["id"] for row in listed}
+
+    assert found(categories=["places", "people"]) == {home["id"]}
+    assert found(categories=["people"]) == set()
+    assert found(categories=[]) == {boat["id"], home["id"]}
+    assert found(metadata={"n": 1}) == {home["id"]}
+
+
+def test_a_range_of_days_takes_the_last_one_in() -> None:
+    clock = SteppingClock(datetime(2026, 3, 1, 12, tzinfo=UTC))
+    client = MemoryClient(path=":memory:", clock=clock)
+    for day in range(3):
+        clock.current = datetime(2026, 3, 1 + day, 12, tzinfo=UTC)
+        client.add(f"day {day + 1}", user_id="ana")
+
+    def found(**options: Any) -> list[str]:
+        rows = client.get_all(filters={"user_id": "ana"}, **options)["results"]
+        return [row["memory"] for row in rows]
+
+    assert found(start_date="2026-03-02") == ["day 2", "day 3"]
+    assert found(end_date="2026-03-02") == ["day 1", "day 2"]
+    assert found(start_date="2026-03-02", end_date="2026-03-02", page=1) == ["day 2"]
+    assert found(end_date="2026-03-02T11:00:00Z") == ["day 1"]
 
 
 def test_pages() -> None:
@@ -75,6 +120,10 @@ def test_bad_input() -> None:
     client = MemoryClient(path=":memory:")
     for call in (
         lambda: client.add("x"), lambda: client.add("x", "ana"), lambda: client.add("x", app_id="a", user_id="ana"),  # type: ignore[arg-type]
+        lambda: client.add("x", filters={"user_id": "ana", "topic": "sea"}), lambda: client.add("x", filters={}),
+        lambda: client.add("x", user_id="ana", colour="red"), lambda: client.get_all(user_id="ana", categories="sea"),
+        lambda: client.search("x", user_id="ana", metadata="sea"),
+        lambda: client.get_all(user_id="ana", end_date="soon"), lambda: client.get_all(user_id="ana", start_date="-"),
         lambda: client.delete_users(app_id="a"), lambda: client.delete_all(), lambda: client.batch_delete([{}]),
         lambda: client.batch_update([{"text": "x"}]), lambda: MemoryClient(memory=Memory(path=":memory:"), path="x"),
     ):  # fmt: skip
@@ -84,7 +133,12 @@ def test_bad_input() -> None:
 
 def test_the_asynchronous_client(tmp_path: Path) -> None:
     async def main() -> None:
-        client = AsyncMemoryClient("m0-key", path=tmp_path / "m.db")
+        async with AsyncMemoryClient("m0-key", path=tmp_path / "m.db") as client:
+            await use(client)
+        with pytest.raises(StoreClosed):
+            await client.users()
+
+    async def use(client: AsyncMemoryClient) -> None:
         await asyncio.gather(*(client.add(f"note {number}", user_id="ana") for number in range(10)))
         rows = (await client.get_all(user_id="ana"))["results"]
         assert len(rows) == 10
@@ -99,6 +153,5 @@ def test_the_asynchronous_client(tmp_path: Path) -> None:
         assert (await client.delete_all(user_id="ana"))["count"] == 8
         await client.delete_users(user_id="ana")
         await client.reset()
-        await client.close()
 
     asyncio.run(main())

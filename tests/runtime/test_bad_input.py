@@ -44,7 +44,7 @@ def test_strange_texts_come_back_exactly(memory: Memory, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["mysql://host/db", "postgresql+psycopg://host/db", "file:///tmp/m.db", "s3://bucket/m"]
+    "address", ["mysql://host/db", "postgresql+psycopg://host/db", "file:///m.db", "s3://bucket/m"]
 )
 def test_an_address_of_something_else_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     monkeypatch.chdir(tmp_path)

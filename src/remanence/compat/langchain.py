@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from remanence.compat.extras import missing
-from remanence.compat.transcript import Transcript, memories_only
+from remanence.compat.transcript import LANGCHAIN, Transcript, memories_only, own_metadata
 from remanence.runtime.memory import Memory
 
 try:
@@ -55,9 +55,14 @@ class RemanenceRetriever(BaseRetriever):
     options: dict[str, Any] = Field(default_factory=dict)
     """More arguments of `Memory.search`: `filters`, `threshold`, `as_of`, `kinds`."""
 
-    def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[Document]:
-        options = {**self.options, "filters": memories_only(self.options.get("filters"))}
-        found = self.memory.search(query, limit=self.k, **options, **self.ids)
+    def _get_relevant_documents(
+        self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **more: Any
+    ) -> list[Document]:
+        """`more` is what one call says beside the query: `k`, or other options than the retriever's own."""
+        k = more.pop("k", self.k)
+        options = {**self.options, **more}
+        options["filters"] = memories_only(options.get("filters"))
+        found = self.memory.search(query, limit=k, **options, **self.ids)
         return [Document(page_content=row["memory"], id=row["id"], metadata=_about(row)) for row in found["results"]]
 
 
@@ -74,7 +79,7 @@ class RemanenceChatMessageHistory(BaseChatMessageHistory):
     def __init__(self, memory: Memory, session_id: str, **ids: Any) -> None:
         super().__init__()
         self.session_id = session_id
-        self._transcript = Transcript(memory, "langchain", session_id, ids)
+        self._transcript = Transcript(memory, LANGCHAIN, session_id, ids)
 
     @property
     def messages(self) -> list[BaseMessage]:  # type: ignore[override]
@@ -96,4 +101,4 @@ def _said(message: BaseMessage) -> dict[str, Any]:
 
 def _about(row: Mapping[str, Any]) -> dict[str, Any]:
     known = {name: row[name] for name in _ABOUT if row.get(name) is not None}
-    return {**row["metadata"], "id": row["id"], **known}
+    return {**own_metadata(row["metadata"]), "id": row["id"], **known}

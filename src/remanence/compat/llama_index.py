@@ -14,7 +14,7 @@ import asyncio
 from typing import Any, Final
 
 from remanence.compat.extras import missing
-from remanence.compat.transcript import memories_only
+from remanence.compat.transcript import memories_only, own_metadata
 from remanence.runtime.memory import Memory
 
 try:
@@ -28,10 +28,15 @@ __all__ = ["RemanenceRetriever"]
 _ABOUT: Final = (
     "event_at", "valid_from", "valid_to", "user_id", "agent_id", "run_id", "app_id", "speaker", "role", "kind",
 )  # fmt: skip
+_UNTOLD: Final = [name for name in _ABOUT if name not in ("event_at", "speaker")]
+"""What a program may want to know of a memory, and a model need not read in every prompt."""
 
 
 class RemanenceRetriever(BaseRetriever):
     """Memories as nodes with scores. A node's id is the memory's; its metadata are the memory's own, and who and when.
+
+    Of what is known about a memory, prompts get who said it and when; ids, kind, role and validity are in the metadata
+    alone (`excluded_llm_metadata_keys`).
 
     Args:
         memory: where to look.
@@ -53,7 +58,12 @@ class RemanenceRetriever(BaseRetriever):
                 node=TextNode(
                     text=row["memory"],
                     id_=row["id"],
-                    metadata={**row["metadata"], **{name: value for name in _ABOUT if (value := row.get(name))}},
+                    metadata={
+                        **own_metadata(row["metadata"]),
+                        **{name: value for name in _ABOUT if (value := row.get(name))},
+                    },
+                    excluded_llm_metadata_keys=list(_UNTOLD),
+                    excluded_embed_metadata_keys=list(_ABOUT),
                 ),
                 score=row["score"],
             )

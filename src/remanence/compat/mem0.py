@@ -26,6 +26,7 @@ from remanence.core.clock import Clock, utc_now
 from remanence.core.errors import Conflict, InvalidInput, NotFound
 from remanence.runtime.arguments import Time, limit_of
 from remanence.runtime.memory import Memory as Runtime
+from remanence.runtime.messages import parse_messages
 
 __all__ = ["AsyncMemory", "Memory", "Owner"]
 
@@ -116,8 +117,8 @@ class Memory:
         "procedural_memory", for an agent. `expiration_date` is the last day on which the memory is shown.
 
         Returns:
-            `results`: `id`, `memory` and `event` "ADD" of each message stored; `skipped`, if any was not, says why;
-            `change`, which the runtime's `undo` takes.
+            `results`: `id`, `memory`, `event` "ADD", `role` and `actor_id` (None without a name) of each message
+            stored; `skipped`, if any was not, says why; `change`, which the runtime's `undo` takes.
 
         """
         named, _ = owner_of(ids)
@@ -136,9 +137,12 @@ class Memory:
             messages, metadata=meta, timestamp=timestamp, kind="turn" if memory_type is None else memory_type, **named
         )
         rows = added["results"]
-        stored = [row for row in rows if row["event"] == "ADD"]
         result: dict[str, Any] = {
-            "results": [{"id": row["id"], "memory": row["memory"], "event": "ADD"} for row in stored],
+            "results": [
+                {"id": row["id"], "memory": row["memory"], "event": "ADD", "role": said.role, "actor_id": said.speaker}
+                for row, said in zip(rows, parse_messages(messages), strict=True)
+                if row["event"] == "ADD"
+            ],
             "change": added["change"],
         }
         skipped = [dict(row) for row in rows if row["event"] != "ADD"]

@@ -15,12 +15,15 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Final, Self
 
 import numpy as np
 
 from remanence.compat.mem0 import Memory
-from remanence.compat.mem0_shapes import IDS, MemoryNotFound
+from remanence.compat.mem0_shapes import IDS, MemoryNotFound, owner_of
+from remanence.core.clock import parse_time
 from remanence.core.errors import InvalidInput
 from remanence.core.scope import Scope
 from remanence.substrates.records.model import is_derived
@@ -31,8 +34,9 @@ __all__ = ["AsyncMemoryClient", "MemoryClient"]
 _ALL: Final = 2**31 - 2
 # What clients of the service send along, and what means nothing here.
 _PASSED_OVER: Final = frozenset(
-    ("api_version", "async_mode", "enable_graph", "fields", "immutable", "keyword_search", "org_id", "org_name",
-     "output_format", "project_id", "project_name", "version")
+    ("agent_custom_instructions", "api_version", "async_mode", "custom_categories", "custom_instructions",
+     "enable_graph", "excludes", "fields", "immutable", "includes", "keyword_search", "latest_only", "org_id",
+     "org_name", "output_format", "project_id", "project_name", "structured_data_schema", "version")
 )  # fmt: skip
 
 
@@ -61,13 +65,17 @@ class MemoryClient:
         self.memory = Memory(**options) if memory is None else memory
 
     def add(self, messages: Any, options: Mapping[str, Any] | None = None, **more: Any) -> dict[str, Any]:
-        """As `Memory.add`; `status` is "SUCCEEDED", and `event_id` the change that was made."""
-        added = self.memory.add(messages, **_arguments(options, more))
+        """As `Memory.add`; `status` is "SUCCEEDED", and `event_id` the change that was made.
+
+        Ids may stand in `filters`, as the service takes them since its third version. Custom categories, instructions
+        and schemas are for the service's model; they change nothing here.
+        """
+        added = self.memory.add(messages, **_with_owner(_arguments(options, more)))
         return {**added, "status": "SUCCEEDED", "event_id": added["change"]}
 
     def search(self, query: str, options: Mapping[str, Any] | None = None, **more: Any) -> dict[str, Any]:
-        """As `Memory.search`."""
-        return self.memory.search(query, **_arguments(options, more))
+        """As `Memory.search`; `categories` and `metadata` narrow it down as conditions on the metadata do."""
+        return self.memory.search(query, **_narrowed(_arguments(options, more)))
 
     def get(self, memory_id: str) -> dict[str, Any]:
         """One memory. Raises `MemoryNotFound`."""
@@ -84,8 +92,11 @@ class MemoryClient:
         page_size: int | None = None,
         **more: Any,
     ) -> dict[str, Any]:
-        """As `Memory.get_all`; by `page` of `page_size` (100) memories: `count`, `next`, `previous`, `results`."""
-        asked = {"page": page, "page_size": page_size, **_arguments(options, more)}
+        """As `Memory.get_all`; by `page` of `page_size` (100) memories: `count`, `next`, `previous`, `results`.
+
+        `start_date` and `end_date`, which count, say when a memory was created; `categories` as for `search`.
+        """
+        asked = _narrowed({"page": page, "page_size": page_size, **_arguments(options, more)})
         page, page_size = asked.pop("page"), asked.pop("page_size")
         if page is None and page_size is None:
             return self.memory.get_all(**asked)
@@ -178,6 +189,14 @@ class AsyncMemoryClient:
         self.client = MemoryClient(api_key, host, **options)
         """The synchronous client underneath."""
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
     async def add(self, *values: Any, **options: Any) -> dict[str, Any]:
         """As `MemoryClient.add`."""
         return await asyncio.to_thread(self.client.add, *values, **options)
@@ -240,6 +259,40 @@ def _arguments(options: Mapping[str, Any] | None, more: Mapping[str, Any]) -> di
         raise InvalidInput(f"options must be a mapping, not {type(options).__name__}")
     given = {**(options or {}), **more}
     return {name: value for name, value in given.items() if name not in _PASSED_OVER}
+
+
+def _with_owner(given: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of `add` with the ids of `filters` among them."""
+    filters = given.pop("filters", None)
+    if filters is None:
+        return given
+    named, rest = owner_of({name: given.pop(name, None) for name in IDS}, filters)
+    if rest:
+        raise InvalidInput(f"filters={filters!r} of add() takes ids alone; use {', '.join(IDS)}")
+    return {**given, **named}
+
+
+def _narrowed(given: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a read with what the service takes beside `filters` as a part of these."""
+    conditions: list[dict[str, Any]] = []
+    if (categories := given.pop("categories", None)) is not None:
+        if not isinstance(categories, list | tuple):
+            raise InvalidInput(f"categories={categories!r} must be a list of names")
+        conditions += [{"OR": [{"categories": {"contains": name}} for name in categories]}] if categories else []
+    if (metadata := given.pop("metadata", None)) is not None:
+        if not isinstance(metadata, Mapping):
+            raise InvalidInput(f"metadata must be a mapping, not {type(metadata).__name__}")
+        conditions += [{f"metadata.{name}": value} for name, value in metadata.items()]
+    start, end = given.pop("start_date", None), given.pop("end_date", None)
+    if start is not None:
+        conditions.append({"created_at": {"gte": parse_time(start)}})
+    if end is not None:
+        last, whole_day = parse_time(end), isinstance(end, str) and len(end) == len("2026-01-31")
+        conditions.append({"created_at": {"lt": last + timedelta(days=1)} if whole_day else {"lte": last}})
+    if not conditions:
+        return given
+    filters = given.pop("filters", None)
+    return {**given, "filters": {"AND": [*([] if filters is None else [filters]), *conditions]}}
 
 
 def _positive(name: str, value: object, default: int) -> int:

@@ -73,7 +73,7 @@ def owner_of(
         if value is None:
             continue
         if name not in IDS:
-            raise InvalidInput(f"{name}={value!r} is no id that memories have here; use {', '.join(IDS)}")
+            raise InvalidInput(f"{name}={value!r}: there is no such argument, nor such an id; ids are {', '.join(IDS)}")
         value = value.strip() if isinstance(value, str) else value
         if str(named.setdefault(name, value)) != str(value):
             raise InvalidInput(f"{name}={named[name]!r} contradicts {name}={value!r} inside filters; give one of them")
@@ -90,6 +90,8 @@ def where_of(filters: Mapping[str, Any]) -> dict[str, Any]:
             parts = [condition] if isinstance(condition, Mapping) else condition
             if not isinstance(parts, Sequence) or not all(isinstance(part, Mapping) for part in parts):
                 raise InvalidFilter(f"{key} takes a list of filters, not {condition!r}")
+            if not parts and key not in ("AND", "$and"):
+                raise InvalidFilter(f"{key} of nothing; give at least one filter, or leave it out")
             found[key] = [where_of(part) for part in parts]
         else:
             found[_NAMES.get(key, key)] = condition

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from remanence.compat.extras import missing
-from remanence.compat.transcript import Transcript
+from remanence.compat.transcript import OPENAI_AGENTS, Transcript
 from remanence.core.errors import InvalidInput
 from remanence.runtime.memory import Memory
 
@@ -49,7 +49,7 @@ class RemanenceSession(SessionABC):
     ) -> None:
         self.session_id = session_id
         self.session_settings = session_settings
-        self._transcript = Transcript(memory, "openai_agents", session_id, ids)
+        self._transcript = Transcript(memory, OPENAI_AGENTS, session_id, ids)
 
     async def get_items(self, limit: int | None = None) -> list[TResponseInputItem]:
         """The items, oldest first; the newest `limit` of them."""

@@ -11,13 +11,15 @@ from remanence.runtime.memory import Memory
 from remanence.runtime.messages import parse_message
 from remanence.substrates.records.model import meta_json
 
-__all__ = ["SILENT", "Transcript", "memories_only"]
+__all__ = ["SILENT", "Transcript", "memories_only", "own_metadata"]
 
 _PAGE: Final = 1000
 SILENT: Final = "message"
 """Kind of what belongs to a conversation and is no memory: calls of tools, instructions, recalled text."""
-
-
+LANGCHAIN: Final = "langchain"
+OPENAI_AGENTS: Final = "openai_agents"
+"""Keys of the metadata under which the frameworks' own forms of messages are kept."""
+_FORMS: Final = frozenset((LANGCHAIN, OPENAI_AGENTS))
 _SPEAKING: Final = ("user", "assistant")
 
 
@@ -25,6 +27,11 @@ def memories_only(filters: Mapping[str, Any] | None) -> dict[str, Any]:
     """A filter that besides leaves out what is kept for conversations alone."""
     own = {"kind": {"ne": SILENT}}
     return {"AND": [dict(filters), own]} if filters else own
+
+
+def own_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """The metadata of a memory without the form of the message that it was: no prompt is to say things twice."""
+    return {name: value for name, value in metadata.items() if name not in _FORMS}
 
 
 class Transcript:
@@ -50,11 +57,11 @@ class Transcript:
 
         What users and assistants say is a memory. The rest is kept for the conversation alone: its words are in its
         form, where no search looks, and a record of kind "message" stands for it. All of it is one transaction.
-        Raises `InvalidInput` for a form that cannot be kept as JSON; nothing was stored then.
+        Raises `InvalidInput` for a form that cannot be kept as JSON of a megabyte; nothing was stored then.
         """
         items = []
         for said, form in messages:
-            meta_json({self._key: form})
+            self._check(form)
             item: dict[str, Any] = {"role": said.get("role"), "content": _text(said.get("content")), **self._ids}
             if said.get("name"):
                 item["name"] = said["name"]
@@ -64,6 +71,12 @@ class Transcript:
             items.append({**item, "metadata": {self._key: dict(form)}})
         if items:
             self._memory.add_many(items, batch_size=len(items))
+
+    def _check(self, form: Mapping[str, Any]) -> None:
+        try:
+            meta_json({self._key: form}, "a message")
+        except InvalidInput as error:
+            raise InvalidInput(f"{error}; pictures and files go by their address, not by their bytes") from error
 
     def items(self, last: int | None = None) -> list[dict[str, Any]]:
         """The framework's forms in the order in which they were added; of the newest `last` only, if given."""

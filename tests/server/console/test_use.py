@@ -239,6 +239,21 @@ def test_every_control_has_a_name(desk: Desk, served: Served) -> None:
         assert page.evaluate(nameless) == [], name
 
 
+def test_what_is_read_on_a_control_is_in_its_name(desk: Desk, served: Served) -> None:
+    """So that it can be spoken to (WCAG 2.5.3)."""
+    page = desk.open(served, "search")
+    other = """() => [...document.querySelectorAll("[aria-label]:is(a, button, [role=button])")].filter((one) => {
+        const copy = one.cloneNode(true);
+        for (const unread of copy.querySelectorAll("[aria-hidden=true]")) unread.remove();
+        const read = copy.textContent.replace(/…$/, "").trim().toLowerCase();
+        return /[a-z]/.test(read) && !one.getAttribute("aria-label").toLowerCase().includes(read);
+    }).map((one) => one.outerHTML)"""
+    for name in PAGES:
+        page.goto(f"{served.address}/#/{name}")
+        page.wait_for_selector(READY)
+        assert page.evaluate(other) == [], name
+
+
 def test_a_phone_scrolls_no_page_sideways(phone: Desk, served: Served) -> None:
     fact = served.memory.timeline(user_id="ana")["results"][0]["id"]
     page = phone.open(served, "search?q=where does Ana live")

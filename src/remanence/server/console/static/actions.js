@@ -11,7 +11,7 @@ const SHOWN = 6;
 
 /** A memory as dialogs name it. */
 export function named(text, extra = null) {
-  return h("blockquote", { class: "named" }, short(text, 240), extra && h("footer", { class: "muted small" }, extra));
+  return h("blockquote", { class: "named" }, h("bdi", {}, short(text, 240)), extra && h("footer", { class: "muted small" }, extra));
 }
 
 /** Let go of a memory. Answers the id of the change, or null. */

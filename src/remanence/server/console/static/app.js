@@ -1,10 +1,10 @@
 // The frame around the pages: which page an address means, who is signed in, colours, shortcuts.
 
-import { get, key, onRefused, setKey } from "./api.js";
+import { ApiError, get, key, onRefused, setKey } from "./api.js";
 import { announce, show } from "./dialog.js";
 import { button, field, h, put } from "./dom.js";
 import { bar, bind, describe, named, onChange, scope } from "./scope.js";
-import { failure } from "./states.js";
+import { attempt, failure } from "./states.js";
 import { welcome } from "./pages/welcome.js";
 
 const PAGES = [
@@ -19,7 +19,7 @@ const PAGES = [
   { name: "catalog", label: "Catalog", key: "k", free: true, anybody: true },
 ];
 const HIDDEN = [{ name: "memory", label: "Memory" }];
-const THEMES = { auto: ["Auto", "as the system has them"], light: ["Light", "light"], dark: ["Dark", "dark"] };
+const THEMES = { auto: ["Auto", "auto, as the system has them"], light: ["Light", "light"], dark: ["Dark", "dark"] };
 
 const main = document.getElementById("main");
 const nav = document.getElementById("nav");
@@ -75,9 +75,20 @@ async function draw({ focus = true } = {}) {
     await welcome(root, { me, signal });
     return;
   }
-  const module = await import(`./pages/${name}.js`);
+  let module;
+  try {
+    module = await import(`./pages/${name}.js`);
+  } catch {
+    if (turn === drawn) put(root, failure(new ApiError(0, "offline", "This page could not be loaded."), again));
+    return;
+  }
   if (turn !== drawn) return;
   await module.render(root, { id, params, signal, me, remember: (values) => remember(name, values), again: () => draw({ focus: false }), title });
+}
+
+/** A browser remembers that a module could not be fetched: once the server is back, everything is loaded anew. */
+async function again() {
+  if (await attempt(() => get("whoami", { quiet: true }))) location.reload();
 }
 
 function signIn(message = null) {

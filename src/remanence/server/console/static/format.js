@@ -44,10 +44,24 @@ export function many(value, one, several = `${one}s`) {
   return `${count(value)} ${value === 1 ? one : several}`;
 }
 
-/** The first characters of a text, on one line. */
+// Characters that turn the direction of what follows, and letters that are written from right to left.
+const TURNS = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+const LEFTWARD = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]|[\ud802\ud803\ud83a\ud83b]/;
+
+/** A text within a sentence, so that neither it nor a hidden sign in it reorders what stands around it. */
+export function isolated(text) {
+  const plain = String(text).replace(TURNS, "");
+  return LEFTWARD.test(plain) ? `\u2068${plain}\u2069` : plain;
+}
+
+/** The first characters of a text, on one line, for the middle of a sentence. */
 export function short(text, length = 90) {
-  const flat = String(text).replace(/\s+/g, " ").trim();
-  return flat.length > length ? `${flat.slice(0, length - 1)}…` : flat;
+  return isolated(cut(String(text).replace(/\s+/g, " ").trim(), length));
+}
+
+/** The first characters of a text; no character is cut in two. */
+export function cut(text, length) {
+  return text.length > length ? `${text.slice(0, length - 1).replace(/[\ud800-\udbff]$/, "")}…` : text;
 }
 
 /** A name of the API in plain words: "near_duplicates" as "near duplicates". */

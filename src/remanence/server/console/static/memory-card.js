@@ -1,7 +1,7 @@
 // One memory in a list, and the bars that say why it was found.
 
 import { add, button, h } from "./dom.js";
-import { percent, span, time, words } from "./format.js";
+import { cut, percent, span, time, words } from "./format.js";
 import { describe } from "./scope.js";
 
 const CHANNELS = {
@@ -29,10 +29,16 @@ const CHANNELS = {
   current: "Newest and known words first",
 };
 const SMALL = 0.005;
+const MOST = 1000;
 
-/** The link to a memory. */
+/** Where a memory is looked at. */
+function address(id) {
+  return `#/memory/${encodeURIComponent(id)}`;
+}
+
+/** The link to a memory; its words run in the direction of their own script. */
 export function link(id, label, options = {}) {
-  return h("a", { href: `#/memory/${encodeURIComponent(id)}`, ...options }, label);
+  return h("a", { href: address(id), dir: "auto", ...options }, label);
 }
 
 /** Labels of what is special about a memory. */
@@ -55,9 +61,9 @@ export function card(item, { reason = null } = {}) {
         h("span", { class: "unseen" }, "Probability "), h("b", {}, percent(item.score)),
         h("span", { class: "meter" }, h("span", { style: { width: `${(item.score * 100).toFixed(1)}%` } }))),
     h("div", { class: "body" },
-      h("p", { class: "text" }, link(item.id, item.memory)),
+      h("p", { class: "text", dir: "auto" }, h("a", { href: address(item.id) }, cut(item.memory, MOST))),
       h("p", { class: "meta" },
-        [item.speaker && h("span", {}, item.speaker), time(item.event_at), h("span", {}, words(item.kind)),
+        [item.speaker && h("bdi", {}, item.speaker), time(item.event_at), h("span", {}, words(item.kind)),
           h("span", {}, describe(item)), item.valid_to && h("span", {}, span(item.valid_from, item.valid_to))],
         flags(item)),
       item.facts?.length > 0 && h("ul", { class: "facts", "aria-label": "Facts that it states" },

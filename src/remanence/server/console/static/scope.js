@@ -1,6 +1,7 @@
 // Whose memories the pages are about: ids that go along with every call. Kept for this tab alone.
 
 import { button, field, h, put } from "./dom.js";
+import { isolated } from "./format.js";
 
 const PLACE = "remanence.scope";
 const NAMES = ["user_id", "agent_id", "run_id", "app_id"];
@@ -47,7 +48,7 @@ export function onChange(listener) {
 
 /** A scope in words. */
 export function describe(ids) {
-  const parts = NAMES.filter((name) => ids[name]).map((name) => `${LABELS[name].toLowerCase()} ${ids[name]}`);
+  const parts = NAMES.filter((name) => ids[name]).map((name) => `${LABELS[name].toLowerCase()} ${isolated(ids[name])}`);
   return parts.join(", ") || "nobody";
 }
 

@@ -1,7 +1,7 @@
 // What a page shows while it waits, when there is nothing, and when something went wrong.
 
 import { button, h, put } from "./dom.js";
-import { note } from "./dialog.js";
+import { announce, note } from "./dialog.js";
 
 const TITLES = {
   0: "The server cannot be reached",
@@ -25,11 +25,12 @@ export function empty(title, ...advice) {
 
 /** An error, with a way on. */
 export function failure(error, retry) {
+  const title = TITLES[error.status] ?? "That did not work";
   const box = h(
     "div",
     { class: "failure", role: "alert", data: { status: String(error.status ?? "") } },
-    h("h2", {}, TITLES[error.status] ?? "That did not work"),
-    h("p", {}, error.message),
+    h("h2", {}, title),
+    error.message !== `${title}.` && h("p", {}, error.message),
     ADVICE[error.status] && h("p", { class: "muted" }, ADVICE[error.status]),
     error.requestId && h("p", { class: "muted small" }, "Request ", h("code", {}, error.requestId)),
   );
@@ -62,6 +63,7 @@ export async function load(root, work, show) {
   const late = setTimeout(() => {
     if (!root.hasChildNodes()) put(root, h("p", { class: "muted loading" }, "Loading…"));
   }, 150);
+  const later = setTimeout(() => announce("Still loading…"), 2000);
   try {
     const found = await work();
     put(root, show(found));
@@ -71,6 +73,7 @@ export async function load(root, work, show) {
     put(root, failure(error, () => load(root, work, show)));
   } finally {
     clearTimeout(late);
+    clearTimeout(later);
     root.setAttribute("aria-busy", "false");
   }
 }

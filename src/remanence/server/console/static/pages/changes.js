@@ -3,7 +3,7 @@
 import { get } from "../api.js";
 import { deleteEverything, rowOf, text, undoChange } from "../actions.js";
 import { button, h, put } from "../dom.js";
-import { count, many, short, time, words } from "../format.js";
+import { count, many, moment, short, time, words } from "../format.js";
 import { link } from "../memory-card.js";
 import { scope } from "../scope.js";
 import { empty, load } from "../states.js";
@@ -49,7 +49,7 @@ function row(change, waiting, again) {
       h("p", { class: "meta" }, time(change.at), h("span", {}, change.actor || "anybody"),
         [...events].map(([event, times]) => h("span", { class: `tag ${event === "ERASE" || event === "DELETE" ? "bad" : ""}` }, words(event).toLowerCase(), times > 1 && ` × ${count(times)}`)), change.why && h("span", {}, change.why)),
       h("p", { class: "text" }, said, change.events.length > 1 && h("span", { class: "muted" }, ` and ${many(change.events.length - 1, "other")}`))),
-    !events.has("ERASE") && button("Undo…", () => undoChange(change.change, again, change.events), { kind: "plain" }));
+    !events.has("ERASE") && button("Undo…", () => undoChange(change.change, again, change.events), { kind: "plain", "aria-label": `Undo… ${[...events.keys()].map((event) => words(event).toLowerCase()).join(", ")} of ${moment(change.at)}` }));
 }
 
 /** Fetch what the changes were about, a few at a time, after the list stands. */

@@ -14,6 +14,7 @@ const MORE = 25;
 const MOST = 160;
 const LABEL = 22;
 const CROWDED = 12;
+const HUBS = 12;
 
 export async function render(root, { params, signal, remember }) {
   const around = h("input", { type: "search", value: params.get("around") ?? "", placeholder: "a name, or all", autocomplete: "off", maxlength: "200" });
@@ -50,7 +51,7 @@ class Graph {
     this.summary = h("p", { class: "summary", role: "status" });
     this.scene = s("g", {});
     this.picture = s("svg", { class: "graph", role: "group", "aria-label": "Entities and facts; the same stands in the lists beside" }, this.scene);
-    this.side = h("div", { class: "side", "aria-live": "polite" });
+    this.side = h("section", { class: "side", "aria-label": "What was chosen" });
     this.element = h("div", {}, this.summary, h("div", { class: "graph-page" },
       h("div", { class: "canvas" }, this.picture, h("div", { class: "zoom" },
         button("+", () => this.zoom(0.8), { kind: "plain", "aria-label": "Larger" }),
@@ -94,6 +95,7 @@ class Graph {
         s("title", {}, group.map((edge) => edge.memory).join("; ")));
       return [line, group];
     });
+    const hubs = new Set([...nodes].sort((a, b) => b.facts - a.facts).slice(0, HUBS).map((node) => node.key));
     this.dots = new Map(nodes.map((node) => {
       const [x, y] = at(node.key);
       const size = node.kind === "entity" ? 9 + Math.min(14, Math.sqrt(node.facts) * 3) : 6;
@@ -101,15 +103,16 @@ class Graph {
         if (event.type === "keydown" && event.key !== "Enter" && event.key !== " ") return;
         event.preventDefault();
         this.choose(node.key);
+        announce(`${short(node.name)}: ${many(node.facts, "fact")}, listed beside the picture`);
       };
       const dot = s("g", {
-        class: `node ${node.kind}`, tabindex: "0", role: "button", transform: `translate(${x} ${y})`, data: { key: node.key },
+        class: `node ${node.kind}${hubs.has(node.key) ? " hub" : ""}`, tabindex: "0", role: "button", transform: `translate(${x} ${y})`, data: { key: node.key },
         "aria-label": `${node.name}, ${many(node.facts, "fact")}${node.hidden > 0 ? `, ${node.hidden} not shown` : ""}`,
         on: { click: open, keydown: open, dblclick: () => this.grow(node.key) },
       },
         s("circle", { r: size }),
-        node.hidden > 0 && s("text", { class: "badge", y: 4 }, `+${node.hidden}`),
-        s("text", { class: "name", dy: "1.1em", y: size }, short(node.name, LABEL)));
+        node.hidden > 0 && s("text", { class: "badge", y: 4, "aria-hidden": "true" }, `+${node.hidden}`),
+        s("text", { class: "name", dy: "1.1em", y: size, "aria-hidden": "true", data: { size } }, short(node.name, LABEL)));
       return [node.key, dot];
     }));
     put(this.scene, this.lines.map(([line]) => line), [...this.dots.values()]);
@@ -142,6 +145,10 @@ class Graph {
     }
     for (const [key, dot] of this.dots) {
       dot.classList.toggle("chosen", key === this.chosen);
+      // The chosen one has its name above it, where those around it do not write over it.
+      const name = dot.querySelector(".name");
+      name.setAttribute("y", key === this.chosen ? -Number(name.dataset.size) : name.dataset.size);
+      name.setAttribute("dy", key === this.chosen ? "-0.35em" : "1.1em");
       dot.classList.toggle("far", !near.has(key));
     }
   }

@@ -3,7 +3,7 @@
 import { get, post } from "../api.js";
 import { confirm } from "../dialog.js";
 import { button, field, h, put, select } from "../dom.js";
-import { many, time, words } from "../format.js";
+import { count, many, time, words } from "../format.js";
 import { describe, scope } from "../scope.js";
 import { attempt, empty, load } from "../states.js";
 
@@ -11,6 +11,7 @@ const PAGE = 100;
 
 export async function render(root, { signal, again }) {
   const state = select([["", "all"], ["waiting", "waiting"], ["leased", "being done"], ["dead", "failed"]], "");
+  const told = h("div", { class: "counts" });
   const list = h("section", { "aria-label": "Jobs" });
   const act = (work, done) => async () => {
     if (await attempt(work, done)) again();
@@ -20,22 +21,18 @@ export async function render(root, { signal, again }) {
       field("State", state),
       button("Work them out now", act(() => post("work", { body: { seconds: 5, ...scope() } }), (report) => `${many(report.done, "job")} done, ${report.left} left`)),
       button("Try failed ones again", act(() => post("jobs/retry", { body: scope() }), (answer) => `${many(answer.retried, "job")} will be tried again`), { kind: "plain" })),
-    list);
-  const draw = () => load(list, async () => {
-    const [found, stats] = await Promise.all([
-      get("jobs", { query: { ...scope(), states: state.value ? [state.value] : [], limit: PAGE }, signal }),
-      get("stats", { query: scope(), signal }),
-    ]);
-    return { rows: found.results, counts: stats.jobs };
-  }, ({ rows, counts }) => [
-    h("p", { class: "summary" }, `${counts.waiting ?? 0} waiting, ${counts.leased ?? 0} being done, ${counts.dead ?? 0} failed`),
+    told, list);
+  // Counting takes longer than listing where there are many memories: nobody waits for it.
+  const tell = () => load(told, () => get("stats", { query: scope(), signal }), ({ jobs }) =>
+    h("p", { class: "summary" }, `${count(jobs.waiting ?? 0)} waiting, ${count(jobs.leased ?? 0)} being done, ${count(jobs.dead ?? 0)} failed`));
+  const draw = () => load(list, () => get("jobs", { query: { ...scope(), states: state.value ? [state.value] : [], limit: PAGE }, signal }), ({ results: rows }) => [
     rows.length === 0
       ? empty(state.value ? "No such jobs" : "Nothing waits", state.value ? "Choose another state." : "All that was added has been worked out: facts, episodes, entities.")
       : h("ol", { class: "plain-list" }, rows.map((job) => row(job, again))),
     rows.length === PAGE && h("p", { class: "muted" }, `These are the oldest ${PAGE}.`),
   ]);
   state.addEventListener("change", draw);
-  await draw();
+  await Promise.all([tell(), draw()]);
 }
 
 function row(job, again) {

@@ -3,7 +3,7 @@
 import { at, get } from "../api.js";
 import { change, deleteMemory, eraseMemory, undoChange } from "../actions.js";
 import { button, h, put } from "../dom.js";
-import { many, moment, percent, short, span, time, title as capital, words } from "../format.js";
+import { isolated, many, moment, percent, short, span, time, title as capital, words } from "../format.js";
 import { flags, link } from "../memory-card.js";
 import { describe, scope } from "../scope.js";
 import { empty, load } from "../states.js";
@@ -18,7 +18,7 @@ export async function render(root, { id, signal, again, title }) {
     title.textContent = item.kind === "turn" ? "Memory" : capital(item.kind);
     return [
       h("section", { class: "whole" },
-        h("p", { class: "text" }, item.memory),
+        h("p", { class: "text", dir: "auto" }, item.memory),
         h("p", { class: "meta" },
           found.deleted && h("span", { class: "tag bad" }, "deleted"),
           found.status && h("span", { class: `tag ${found.status === "held" ? "good" : ""}` }, found.status),
@@ -44,7 +44,7 @@ export async function render(root, { id, signal, again, title }) {
 function details(item, found) {
   const rows = [
     ["Whose", describe(item)],
-    ["Said by", item.speaker ?? item.role],
+    ["Said by", (item.speaker ?? item.role) && h("bdi", {}, item.speaker ?? item.role)],
     ["Said on", time(item.event_at)],
     ["True", span(item.valid_from, item.valid_to)],
     ["Kept since", time(item.created_at)],
@@ -84,8 +84,8 @@ function tree(rows, below, show) {
 
 function source(row) {
   return h("div", { class: "source" },
-    h("q", {}, row.text), " ",
-    h("span", { class: "muted" }, [row.said_by, moment(row.at), row.kind && words(row.kind)].filter(Boolean).join(", ")), " ",
+    h("q", { dir: "auto" }, row.text), " ",
+    h("span", { class: "muted" }, [row.said_by && isolated(row.said_by), moment(row.at), row.kind && words(row.kind)].filter(Boolean).join(", ")), " ",
     row.deleted && h("span", { class: "tag bad" }, "deleted"), " ",
     link(row.id, "the whole", { class: "small", "aria-label": `The whole of “${short(row.text, 60)}”` }));
 }

@@ -146,7 +146,7 @@ async function browse(root, wanted, signal, cursor) {
     return [
       h("p", { class: "summary" }, `${count(page.count ?? page.results.length)} in all, newest first. Ask something to search them.`),
       page.results.map((item) => card(item)),
-      h("div", { class: "buttons pager" }, cursor && go(page.previous), go(page.next)),
+      (cursor || page.next) && h("div", { class: "buttons pager" }, cursor && go(page.previous), go(page.next)),
     ];
   });
 }

@@ -54,9 +54,9 @@ function chart(rows) {
   const place = (moment_) => ((moment_ - first) / (last - first)) * 100;
   const lanes = grouped(rows);
   const line = h("span", { class: "cursor", "aria-hidden": "true" });
-  const slider = h("input", { type: "range", id: "as-of", min: "0", max: String(STEPS), value: String(Math.round((place(now) / 100) * STEPS)), "aria-describedby": "true-then" });
+  const slider = h("input", { type: "range", id: "as-of", min: "0", max: String(STEPS), value: String(Math.round((place(now) / 100) * STEPS)) });
   const label = h("output", { for: "as-of" });
-  const truth = h("div", { id: "true-then", class: "truth" });
+  const truth = h("div", { class: "truth" });
   const bars = [];
   const list = h("ol", { class: "lanes" });
   let shown = 0;
@@ -130,7 +130,7 @@ function row(lane, place, bars) {
     return bar;
   });
   return h("li", { class: "lane" },
-    h("div", { class: "name" }, h("b", {}, lane.subject), " ", h("span", { class: "muted" }, words(lane.attribute))),
+    h("div", { class: "name" }, h("b", { dir: "auto" }, lane.subject), " ", h("span", { class: "muted" }, words(lane.attribute))),
     h("div", { class: "track", style: { height: `${tracks.length * 30 + 4}px` } }, made));
 }
 
