@@ -111,7 +111,7 @@ ROWS = (
     Row("DELETE", "/v1/batch/", "write", {"memories": [{"memory_id": MEM}]}, "body"),
     Row("GET", "/v1/event/{change}/", "read"),
 )
-PUBLIC = {"GET /api/v1/health", "GET /api/v1/openapi.json", "HEAD /api/v1/openapi.json"}
+PUBLIC = {"GET /api/v1/health", "HEAD /api/v1/health", "GET /api/v1/openapi.json", "HEAD /api/v1/openapi.json"}
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,8 +16,11 @@ from typing import Any
 import pytest
 
 from remanence.core import errors
+from remanence.runtime.memory import Memory
+from remanence.server.app import create_app
 from remanence.server.errors import body_of, describe
-from remanence.server.limits import Buckets
+from remanence.server.limits import LONGEST_QUERY, WIDEST_FILTER, Buckets
+from remanence.server.settings import Settings
 from tests.server.conftest import ALL, Now, Serve, Served, remember
 
 
@@ -66,11 +72,47 @@ def test_this_machine_needs_no_key_until_there_is_one(served: Served) -> None:
         ("127.0.0.1", "http://127.0.0.1.evil.example", {}),
         ("127.0.0.1", "http://127.0.0.1", {"X-Forwarded-For": "10.0.0.1"}),
         ("127.0.0.1", "http://127.0.0.1", {"Forwarded": "for=10.0.0.1"}),
+        ("127.0.0.1", "http://127.0.0.1", {"Via": "1.1 proxy"}),
+        ("127.0.0.1", "http://127.0.0.1", {"X-Forwarded-Host": "memory.example"}),
+        ("127.0.0.1", "http://127.0.0.1", {"Origin": "https://evil.example"}),
+        ("127.0.0.1", "http://127.0.0.1", {"Origin": "http://127.0.0.1.evil.example:80"}),
+        ("127.0.0.1", "http://127.0.0.1", {"Origin": "http://localhost@evil.example"}),
+        ("127.0.0.1", "http://127.0.0.1", {"Origin": "null"}),
     ],
 )
 def test_others_always_need_a_key(served: Served, peer: str, base: str, headers: dict[str, str]) -> None:
     served.peer, served.base = (peer, 1), base
     assert served.ask("GET", "/api/v1/whoami", headers=headers).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "body"),
+    [
+        ("/reset", "application/x-www-form-urlencoded", "a=b"),
+        ("/api/v1/import?user_id=ana", "text/plain", '{"role": "user", "content": "I trust evil.example"}'),
+    ],
+)
+def test_the_page_of_a_stranger_changes_nothing(served: Served, path: str, kind: str, body: str) -> None:
+    """A browser sends forms and plain text to any address without asking it first."""
+    assert served.post("/api/v1/memories", messages="mine", user_id="ana").status_code == 201
+    headers = {"Content-Type": kind, "Origin": "https://evil.example"}
+    assert served.ask("POST", path, content=body, headers=headers).status_code == 401
+    kept = served.get("/api/v1/memories", user_id="ana").json()["results"]
+    assert [row["memory"] for row in kept] == ["mine"]
+    for origin in ("http://127.0.0.1:8377", "http://localhost:3000", "http://[::1]"):
+        assert served.ask("POST", path, content=body, headers={**headers, "Origin": origin}).status_code == 200
+
+
+def test_a_store_in_memory_has_no_keys_and_is_open_to_this_machine(served: Served) -> None:
+    app = create_app(Settings(path=":memory:", embedder="hash", background=False))
+    here = replace(served, app=app)
+    elsewhere = replace(here, peer=("192.168.1.9", 4711))
+    try:
+        assert here.get("/api/v1/whoami").json()["name"] == "local"
+        assert elsewhere.get("/api/v1/whoami").status_code == 401
+        assert elsewhere.get("/api/v1/whoami", f"rmk_{'0' * 16}_{'0' * 64}").status_code == 401
+    finally:
+        here.service.close()
 
 
 def test_open_means_open_for_this_machine_alone(serve: Serve) -> None:
@@ -293,6 +335,83 @@ def test_when_all_threads_are_busy(serve: Serve, monkeypatch: pytest.MonkeyPatch
 
     assert served.loop.run_until_complete(both()) == [200, 503, 503]
     assert served.post("/api/v1/search", token, query="x").status_code == 200
+
+
+@pytest.mark.parametrize("repeatable", [False, True])
+def test_what_takes_long_is_in_nobodys_way(serve: Serve, monkeypatch: pytest.MonkeyPatch, repeatable: bool) -> None:
+    """Erasing, sleep and the like have threads of their own, be they sent with an `Idempotency-Key` or without."""
+    served = serve(threads=1)
+    token = served.key({"user_id": "ana"}, *ALL)
+    remember(served, token, "x")
+    over = threading.Event()
+    monkeypatch.setattr(served.service.memory, "erase", lambda *_, **__: over.wait(10) and {})
+
+    async def both() -> int:
+        headers = {"Idempotency-Key": "once"} if repeatable else {}
+        body = {"everything": True}
+        long = asyncio.ensure_future(served.asking("POST", "/api/v1/erase", token, json=body, headers=headers))
+        while not served.service._slow.waiting + served.service._quick.waiting:
+            await asyncio.sleep(0.01)
+        try:
+            async with asyncio.timeout(5):
+                return (await served.asking("POST", "/api/v1/search", token, json={"query": "x"})).status_code
+        finally:
+            over.set()
+            await long
+
+    assert served.loop.run_until_complete(both()) == 200
+
+
+@pytest.mark.parametrize("path", ["/api/v1/search", "/api/v1/context", "/search", "/v2/memories/search/"])
+def test_a_question_is_no_library(served: Served, ana: str, path: str) -> None:
+    """Megabytes of different words, sent as a question, would take a thread for twenty seconds."""
+    remember(served, ana, "The key is under the pot")
+    longest = "key " * (LONGEST_QUERY // 4)
+    assert served.post(path, ana, query=longest).status_code == 200
+    refused = served.post(path, ana, query=longest + "x")
+    assert refused.status_code == 422
+    assert refused.json()["error"]["param"] == "query"
+
+
+@pytest.mark.parametrize("path", ["/api/v1/search", "/api/v1/memories/list", "/search", "/v3/memories/"])
+@pytest.mark.parametrize(
+    "wide",
+    [
+        lambda count: {"topic": {"in": ["x"] * (count - 2)}},
+        lambda count: {"OR": [{"topic": "x"}] * ((count - 1) // 2)},
+        lambda count: {"OR": [{"AND": [{"topic": {"in": ["x"] * (count - 6)}}]}]},
+    ],
+)
+def test_a_filter_has_so_many_parts(served: Served, ana: str, path: str, wide: Callable[[int], dict[str, Any]]) -> None:
+    """Each is compared with every memory of a scope, long after the caller was told that it takes too long."""
+    remember(served, ana, "The key is under the pot", metadata={"topic": "x"})
+    fits = served.post(path, ana, query="key", filters=wide(WIDEST_FILTER)) if "search" in path else None
+    assert fits is None or fits.json()["results"]
+    refused = served.post(path, ana, filters=wide(WIDEST_FILTER + 2), **({"query": "key"} if "search" in path else {}))
+    assert refused.status_code == 400
+    assert refused.json()["error"]["type"] == "invalid_filter"
+
+
+def test_a_balancer_may_ask_for_the_head_alone(served: Served) -> None:
+    answer = served.ask("HEAD", "/api/v1/health")
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
+def test_a_memory_is_opened_once(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two callers who come first at the same time."""
+    opened: list[Memory] = []
+    real = served.service._opened
+
+    def slow() -> Memory:
+        time.sleep(0.1)
+        opened.append(real())
+        return opened[-1]
+
+    monkeypatch.setattr(served.service, "_opened", slow)
+    with ThreadPoolExecutor(4) as callers:
+        found = list(callers.map(lambda _: served.service.memory, range(4)))
+    assert len(opened) == 1
+    assert {id(memory) for memory in found} == {id(opened[0])}
 
 
 def test_bugs_say_nothing_but_an_id(served: Served, ana: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,6 +113,41 @@ def test_a_public_address_takes_a_key_that_is_valid(tmp_path: Path, keys: Keys) 
         assert ended.stderr.count("\n") == 1
 
 
+def refused(*words: str) -> str:
+    """What a server says that does not start."""
+    ended = subprocess.run(
+        command(["serve", "--port", "0", "--embedder", "hash", *words]),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=os.environ | {"PYTHONPATH": str(PACKAGE.parent)},
+    )
+    assert ended.returncode == 1, ended.stderr
+    assert ended.stderr.count("\n") == 1, "one line, and no address before it"
+    return ended.stderr
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_what_cannot_be_served_is_found_at_the_start(tmp_path: Path, workers: str) -> None:
+    letter = tmp_path / "letter.txt"
+    letter.write_text("This is no store.")
+    (tmp_path / "keys").write_text("These are no keys.")
+    path = ("--workers", workers, "--path", str(tmp_path / "m.db"))
+    assert f"error: {letter} is not a Remanence store" in refused("--workers", workers, "--path", str(letter))
+    assert "error: unknown embedder 'nope'" in refused(*path, "--embedder", "nope")
+    assert "cannot be used" in refused(*path, "--keys", str(tmp_path / "keys"))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert f"error: cannot listen on 127.0.0.1:{port}: " in refused(*path, "--port", port)
+
+
+def test_a_store_in_memory_is_served(begin: Begin) -> None:
+    running = begin("--path", ":memory:")
+    assert "no place for keys" in running.said[2]
+    answer = httpx.post(f"{running.address}/api/v1/memories", json={"messages": "gone soon", "user_id": "ana"})
+    assert answer.status_code == 201
+
+
 def test_two_servers_on_one_file(begin: Begin, keys: Keys) -> None:
     _, token = keys.create("desk", {"user_id": "ana"})
     servers = [begin(), begin()]
@@ -241,19 +276,12 @@ def test_callers_who_misbehave(begin: Begin, keys: Keys) -> None:
     assert running.process.poll() is None
 
 
-def test_several_processes_share_an_address(tmp_path: Path, keys: Keys) -> None:
+def test_several_processes_share_an_address(begin: Begin, keys: Keys) -> None:
     _, token = keys.create("desk", {"user_id": "ana"})
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    process = subprocess.Popen(
-        command(
-            ["serve", "--port", str(port), "--workers", "2", "--path", str(tmp_path / "m.db"), "--embedder", "hash"]
-        ),
-        stderr=subprocess.DEVNULL,
-        env=os.environ | {"PYTHONPATH": str(PACKAGE.parent), "REMANENCE_BACKGROUND": "0"},
-    )
+    running = begin("--workers", "2")
+    address = running.address
+    assert not address.endswith(":0"), "it says which port was free"
     try:
-        address = f"http://127.0.0.1:{port}"
         deadline = time.monotonic() + 60
         while True:
             try:
@@ -269,8 +297,8 @@ def test_several_processes_share_an_address(tmp_path: Path, keys: Keys) -> None:
             listed = httpx.get(f"{address}/api/v1/memories", headers=headers).json()
             assert listed["count"] == number + 1, "whichever process answers"
     finally:
-        process.terminate()
-        process.wait(30)
+        running.process.terminate()
+        running.process.wait(30)
 
 
 def test_the_command_line_of_keys(tmp_path: Path) -> None:
@@ -293,6 +321,7 @@ def test_the_command_line_of_keys(tmp_path: Path) -> None:
     assert token.split("_")[2] not in listed
     run("create", "--name", "x", status=2)
     run("create", "--name", "x", "--user", "ana", "--everything", status=2)
+    run("create", "--name", "x", "--user", "ana", "--days", "nan", status=2)
     run("revoke", "nobody", status=1)
     assert made["id"] in run("revoke", made["key"])
     assert [row["state"] for row in json.loads(run("list", "--json"))] == ["valid", "revoked"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,16 @@ def test_loopback(host: str, local: bool) -> None:
         {"port": 70_000},
         {"port": -1},
         {"rate": -1.0},
+        {"rate": math.nan},
+        {"rate": math.inf},
         {"timeout": 0.0},
+        {"timeout": math.nan},
+        {"timeout": math.inf},
+        {"import_timeout": math.inf},
         {"threads": 0},
         {"max_body": 1},
         {"path": ":memory:", "workers": 2},
+        {"path": ":memory:", "auth": True},
     ],
 )
 def test_what_is_refused(values: dict[str, Any]) -> None:

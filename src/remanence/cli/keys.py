@@ -127,7 +127,7 @@ def _now() -> datetime:
 def _end(days: float | None) -> datetime | None:
     try:
         return None if days is None else _now() + timedelta(days=days)
-    except OverflowError:
+    except (OverflowError, ValueError):
         raise Refusal(f"{days:g} days are more than a date can hold; leave --days out") from None
 
 

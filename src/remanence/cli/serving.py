@@ -23,7 +23,7 @@ __all__ = ["serve"]
     "--keys", "keys_file", metavar="PLACE", help="Where keys lie, if not beside the store: a file or database."
 )
 @click.option("--rate", default=500.0, show_default=True, metavar="N", help="Requests per second and key; 0: no limit.")
-@click.option("--burst", default=1000, show_default=True, metavar="N", help="Requests that may come at once.")
+@click.option("--burst", default=1000, show_default=True, metavar="N", help="Requests of a key that may come at once.")
 @click.option("--max-body", default=4 * 1024**2, show_default=True, metavar="BYTES", help="Of a request.")
 @click.option("--max-import", default=1024**3, show_default=True, metavar="BYTES", help="Of a file to import.")
 @click.option("--timeout", default=60.0, show_default=True, metavar="SECONDS", help="A request may take.")
@@ -33,7 +33,8 @@ __all__ = ["serve"]
     "--upstream",
     metavar="URL",
     envvar="REMANENCE_UPSTREAM",
-    help="The service behind the OpenAI-compatible proxy.",
+    help="The service behind the OpenAI-compatible proxy, with its version: https://api.openai.com/v1. Its key, if not "
+    "that of each caller, is taken from $REMANENCE_UPSTREAM_KEY.",
 )
 @common("path", "embedder", "language")
 @click.pass_obj

@@ -13,6 +13,7 @@ from remanence.core.scope import FIELDS, Scope
 from remanence.runtime.arguments import ids_of
 from remanence.server.errors import Forbidden, TimedOut, Unauthenticated
 from remanence.server.keys import RIGHTS, Key, Keys
+from remanence.server.limits import check_filter
 from remanence.substrates.records.checks import writes
 from remanence.substrates.records.filters import split_scope
 from remanence.substrates.records.operations import Operation, Outcome
@@ -61,8 +62,11 @@ class Principal:
         Raises:
             Forbidden: an id that contradicts the key's.
             InvalidInput: ids that no scope can have, or that contradict each other.
+            InvalidFilter: a filter that is none, or has more in it than a server looks at.
 
         """
+        if isinstance(filters, Mapping):
+            check_filter(filters)
         inside, rest = ({}, {}) if filters is None else split_scope(filters)
         named = ids_of(ids)
         for name, value in ids_of(inside).items():

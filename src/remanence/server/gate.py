@@ -36,7 +36,9 @@ TRACER: Final = trace.get_tracer("remanence.server")
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._\-]{1,64}")
 _SCHEMES: Final = ("bearer ", "token ")
-_FORWARDED: Final = frozenset((b"forwarded", b"x-forwarded-for", b"x-real-ip"))
+_FORWARDED: Final = frozenset(
+    (b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip")
+)
 _METHODS: Final = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
 
@@ -122,7 +124,7 @@ class Gate:
         if service.is_open() and _local(scope):
             return OPEN
         token = token_of(headers)
-        key = None if token is None else service.keys.verify(token)
+        key = None if token is None or not service.settings.has_keys else service.keys.verify(token)
         if key is None:
             service.metrics.refused("key")
             raise Unauthenticated("a valid key is needed: Authorization: Bearer …, or X-API-Key: …")
@@ -136,7 +138,11 @@ class Gate:
 
 
 def _local(scope: Scope) -> bool:
-    """Whether a request comes from this machine, not through a proxy or a web page that borrows its address."""
+    """Whether a request comes from this machine, not through a proxy or a web page that borrows its address.
+
+    A browser says with `Origin` whose page sends what it sends to another address. The page of a stranger cannot read
+    an answer, but it need not: it could send forms and files, which browsers let pass unasked.
+    """
     client = scope.get("client")
     if client is None or not is_loopback(client[0]):
         return False
@@ -144,12 +150,16 @@ def _local(scope: Scope) -> bool:
     for name, value in scope["headers"]:
         if name in _FORWARDED:
             return False
+        if name == b"origin" and not _loopback(value.decode("latin-1").partition("://")[2]):
+            return False
         if name == b"host":
             host = value.decode("latin-1")
-    if host is None:
-        return False
-    name = host.rpartition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
-    return is_loopback(name)
+    return host is not None and _loopback(host)
+
+
+def _loopback(host: str) -> bool:
+    """Whether a host, with its port or without, is this machine."""
+    return is_loopback(host.rpartition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0])
 
 
 class _Body:

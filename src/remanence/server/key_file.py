@@ -14,7 +14,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from remanence.core.errors import NotFound, StoreBusy, StoreCorrupt, StoreError, StoreVersionError
+from remanence.core.errors import NotFound, StoreCorrupt, StoreError, StoreVersionError
+from remanence.server.places import file_failure
 
 __all__ = ["KeyFile", "KeyRow"]
 
@@ -161,9 +162,8 @@ class KeyFile:
         try:
             yield
         except sqlite3.Error as error:
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
-                raise StoreBusy(f"{self._path} was in use for more than {self._timeout:g} s; try again") from error
-            raise StoreCorrupt(f"{self._path} cannot be used: {error}") from error
+            known = file_failure(self._path, error, timeout=self._timeout)
+            raise known or StoreCorrupt(f"{self._path} cannot be used: {error}") from error
 
 
 def _found(connection: sqlite3.Connection, key_id: str) -> KeyRow | None:

@@ -1,13 +1,20 @@
-"""How often a key may ask: one bucket of tokens for each."""
+"""How often a key may ask, one bucket of tokens for each, and how much one question may be."""
 
 from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
 
-__all__ = ["Buckets"]
+from remanence.core.errors import InvalidFilter
+
+__all__ = ["LONGEST_QUERY", "WIDEST_FILTER", "Buckets", "check_filter"]
+
+LONGEST_QUERY: Final = 500_000
+"""Characters of a question. Four million, of different words, take a search twenty seconds."""
+WIDEST_FILTER: Final = 2_000
+"""Conditions and values of a filter, each of which may be compared with every memory of a scope."""
 
 _MOST: Final = 10_000
 
@@ -37,3 +44,20 @@ class Buckets:
             # Whoever has not asked for longest has a full bucket by now, or nearly.
             self._buckets.popitem(last=False)
         return 0.0 if enough else (1.0 - tokens) / self._rate
+
+
+def check_filter(filters: Mapping[str, Any]) -> None:
+    """Raise `InvalidFilter` for a filter with more conditions and values than a server looks at."""
+    left = WIDEST_FILTER
+    parts: list[Iterable[Any]] = [filters.values()]
+    while parts:
+        for part in parts.pop():
+            left -= 1
+            if left < 0:
+                raise InvalidFilter(
+                    f"a filter may have {WIDEST_FILTER:,} conditions and values here; ask several times instead"
+                )
+            if isinstance(part, Mapping):
+                parts.append(part.values())
+            elif isinstance(part, list | tuple):
+                parts.append(part)

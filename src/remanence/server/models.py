@@ -7,9 +7,11 @@ from typing import Annotated, Any, Literal
 from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StrictBool, StrictFloat, StrictInt, StrictStr
 
+from remanence.server.limits import LONGEST_QUERY
+
 __all__ = [
     "AddIn", "AddManyIn", "ContextIn", "EraseIn", "Id", "IdsIn", "JobsIn", "ListIn", "MemoriesIn", "QuarantineIn",
-    "Scope", "SearchIn", "SleepIn", "Time", "UpdateIn", "VerifyIn", "WorkIn", "scope_query",
+    "Question", "Scope", "SearchIn", "SleepIn", "Time", "UpdateIn", "VerifyIn", "WorkIn", "scope_query",
 ]  # fmt: skip
 
 Id = StrictStr | StrictInt
@@ -21,6 +23,7 @@ Filters = Annotated[
     dict[str, Any], Field(description="Conditions on fields and metadata, with the operators of mem0 or LangGraph.")
 ]
 Metadata = Annotated[dict[str, Any], Field(description="JSON values kept with each memory and open to filters.")]
+Question = Annotated[StrictStr, Field(max_length=LONGEST_QUERY)]
 Words = StrictStr | list[StrictStr]
 Limit = Annotated[int | None, Field(ge=0, le=2**31 - 1, description="How many at most.")]
 
@@ -87,7 +90,7 @@ class AddManyIn(Scope):
 class SearchIn(Scope):
     """A question or some words."""
 
-    query: StrictStr
+    query: Question
     limit: Limit = None
     top_k: Limit = None
     filters: Filters | None = None
@@ -102,7 +105,7 @@ class SearchIn(Scope):
 class ContextIn(Scope):
     """What a prompt is about, and how much room there is."""
 
-    query: StrictStr
+    query: Question
     max_tokens: Annotated[int, Field(ge=1, le=100_000)] = 800
     limit: Limit = None
     top_k: Limit = None

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import sqlite3
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["is_database", "server_tables"]
+from remanence.core.errors import StoreBusy, StoreError, StoreFull, StoreReadOnly
+
+__all__ = ["file_failure", "is_database", "server_tables"]
 
 _DATABASES: Final = ("postgresql://", "postgres://")
 
@@ -24,3 +27,20 @@ def server_tables(address: str, *, timeout: float, pool_size: int = 4) -> Any:
     # By name: whoever keeps memories in a file loads no driver for a server.
     tables = importlib.import_module("remanence.stores.postgres.server_tables")
     return tables.ServerTables(address, timeout=timeout, pool_size=pool_size)
+
+
+def file_failure(path: str | Path | None, error: Exception, *, timeout: float) -> StoreError | None:
+    """What SQLite could not do with a file through no fault of the file; None for anything else.
+
+    `timeout`: seconds for which others were waited for.
+    """
+    match getattr(error, "sqlite_errorcode", 0) & 0xFF:
+        case sqlite3.SQLITE_BUSY:
+            return StoreBusy(f"{path} was in use for more than {timeout:g} s; try again")
+        case sqlite3.SQLITE_FULL:
+            return StoreFull(f"no room left to write {path}; free space on the disk and try again")
+        case sqlite3.SQLITE_READONLY:
+            return StoreReadOnly(f"{path} or its folder cannot be written; change the permissions")
+        case sqlite3.SQLITE_CANTOPEN:
+            return StoreError(f"{path} cannot be opened: {error}; check the permissions, and how many files are open")
+    return None

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from remanence.core.errors import StoreBusy, StoreError
+from remanence.core.errors import StoreError
+from remanence.server.places import file_failure
 
 __all__ = ["RequestFile", "RequestRow"]
 
@@ -49,17 +50,21 @@ class RequestFile:
 
     def take(self, name: bytes, body: bytes, nonce: bytes, *, at: int, lease: int, expired: int) -> RequestRow | None:
         """See `RequestRows`."""
+        known: RequestRow | None = None
         with self._using() as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 connection.execute("DELETE FROM requests WHERE at < ?", (expired,))
-                if connection.execute(_TAKE, (name, body, at, lease, nonce)).rowcount == 1:
-                    return None
-                query = "SELECT body, nonce, status, answer FROM requests WHERE name = ?"
-                row: RequestRow = connection.execute(query, (name,)).fetchone()
-                return row
-            finally:
+                if connection.execute(_TAKE, (name, body, at, lease, nonce)).rowcount != 1:
+                    query = "SELECT body, nonce, status, answer FROM requests WHERE name = ?"
+                    known = connection.execute(query, (name,)).fetchone()
                 connection.execute("COMMIT")
+            except BaseException:
+                # A full disk has ended the transaction already.
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+        return known
 
     def answer(self, name: bytes, nonce: bytes, status: int, answer: bytes) -> None:
         """See `RequestRows`."""
@@ -88,9 +93,8 @@ class RequestFile:
                     self._connection = self._opened()
                 yield self._connection
         except (OSError, sqlite3.Error) as error:
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
-                raise StoreBusy(f"{self._path} was in use for more than {self._timeout:g} s; try again") from error
-            raise StoreError(f"{self._path} cannot be used: {error}") from error
+            known = file_failure(self._path, error, timeout=self._timeout)
+            raise known or StoreError(f"{self._path} cannot be used: {error}") from error
 
     def _opened(self) -> sqlite3.Connection:
         if self._path is not None:

@@ -14,9 +14,11 @@ from fastapi import FastAPI
 from remanence.core.errors import InvalidInput
 from remanence.server.app import create_app
 from remanence.server.keys import Keys
+from remanence.server.listening import address_of, bound, options
+from remanence.server.service import Service
 from remanence.server.settings import ENVIRONMENT, Settings, is_loopback
 
-__all__ = ["banner", "check", "create_app", "from_environment", "listen", "options"]
+__all__ = ["banner", "check", "create_app", "from_environment", "listen"]
 
 _SWITCH: Final = 0.0005
 """Seconds after which Python lets another thread go on: the one that talks to callers must not wait for a search."""
@@ -47,70 +49,62 @@ def banner(settings: Settings, address: str) -> list[str]:
 def _callers(settings: Settings) -> str:
     if settings.auth is False:
         return "anybody on this machine, as told"
-    if settings.path != ":memory:" or settings.keys is not None:
-        with closing(Keys(settings.keys_place)) as keys:
-            if settings.auth or keys.exist():
-                count = keys.usable()
-                return f"{count} valid {'key' if count == 1 else 'keys'} in {keys.place}"
+    if not settings.has_keys:
+        return "anybody on this machine; a store in memory has no place for keys"
+    with closing(Keys(settings.keys_place)) as keys:
+        if settings.auth or keys.exist():
+            count = keys.usable()
+            return f"{count} valid {'key' if count == 1 else 'keys'} in {keys.place}"
     return "anybody on this machine, until the first key is made with `remanence keys create`"
-
-
-def options(settings: Settings) -> dict[str, Any]:
-    """How uvicorn is started."""
-    return {
-        "host": settings.host,
-        "port": settings.port,
-        "log_level": "warning",
-        "access_log": False,
-        "server_header": False,
-        "date_header": False,
-        "proxy_headers": False,
-        "timeout_graceful_shutdown": 10,
-        "timeout_keep_alive": 75,
-        "h11_max_incomplete_event_size": 64 * 1024,
-        "ws": "none",
-    }
 
 
 class _Server(uvicorn.Server):
     """A server that says so once it listens."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[str], None]) -> None:
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._ready = ready
 
     async def startup(self, sockets: Any = None) -> None:
-        """Listen, then tell the address."""
+        """Listen, then tell."""
         await super().startup(sockets=sockets)
         if self.started:
-            host, port = self.servers[0].sockets[0].getsockname()[:2]
-            self._ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+            self._ready()
 
 
 def listen(settings: Settings, *, say: Callable[[str], None] | None = None) -> None:
-    """Serve until told to end. See `remanence.server.serve`."""
+    """Serve until told to end. What cannot be served is an error here. See `remanence.server.serve`."""
     check(settings)
     tell = say or (lambda line: print(line, file=sys.stderr, flush=True))
     sys.setswitchinterval(_SWITCH)
-    if settings.workers > 1:
-        os.environ[ENVIRONMENT] = settings.to_json()
-        for line in banner(settings, f"http://{settings.host}:{settings.port} ({settings.workers} processes)"):
-            tell(line)
-        uvicorn.run(
-            "remanence.server.run:from_environment",
-            factory=True,
-            workers=settings.workers,
-            loop="remanence.server.loop:FairLoop",
-            **options(settings),
-        )
-        return
+    with bound(settings.host, settings.port) as listener:
+        several = f" ({settings.workers} processes)" if settings.workers > 1 else ""
+        lines = banner(settings, address_of(listener) + several)
 
-    def ready(address: str) -> None:
-        for line in banner(settings, address):
-            tell(line)
+        def ready() -> None:
+            for line in lines:
+                tell(line)
 
-    config = uvicorn.Config(create_app(settings), **options(settings))
-    _Server(config, ready).run()
+        with closing(Service(settings.replaced(background=settings.background and not several))) as service:
+            # What cannot be opened is found now, and not by the first caller.
+            service.memory.store.position()
+            if not several:
+                config = uvicorn.Config(create_app(settings, service=service), **options())
+                _Server(config, ready).run(sockets=[listener])
+                return
+        # Several processes listen on a socket that uvicorn makes, at what is known now to be free.
+        host, port = listener.getsockname()[:2]
+    os.environ[ENVIRONMENT] = settings.to_json()
+    ready()
+    uvicorn.run(
+        "remanence.server.run:from_environment",
+        factory=True,
+        host=host,
+        port=port,
+        workers=settings.workers,
+        loop="remanence.server.loop:FairLoop",
+        **options(),
+    )
 
 
 def from_environment() -> FastAPI:

@@ -132,6 +132,7 @@ class Service:
         self._given = memory
         self._clock = clock
         self._memory: Memory | None = None
+        self._opening = threading.Lock()
         self._keys = keys
         self._quick = _Lane("quick", settings.threads)
         self._slow = _Lane("slow", settings.threads)
@@ -154,23 +155,27 @@ class Service:
 
     @property
     def memory(self) -> Memory:
-        """The memory; opened with the first call."""
+        """The memory; opened with the first call, and once whoever calls at the same time."""
         if self._memory is None:
-            settings = self.settings
-            if self._given is not None:
-                guard(self._given.store)
-                self._memory = self._given
-            else:
-                self._memory = Memory(
-                    store=guard(open_store(settings.path, self._clock)),
-                    clock=self._clock,
-                    embedder=settings.embedder,
-                    language=settings.language,
-                    llm=settings.llm,
-                    actor=ACTOR,
-                    background=settings.background,
-                )
+            with self._opening:
+                if self._memory is None:
+                    self._memory = self._opened()
         return self._memory
+
+    def _opened(self) -> Memory:
+        settings = self.settings
+        if self._given is not None:
+            guard(self._given.store)
+            return self._given
+        return Memory(
+            store=guard(open_store(settings.path, self._clock)),
+            clock=self._clock,
+            embedder=settings.embedder,
+            language=settings.language,
+            llm=settings.llm,
+            actor=ACTOR,
+            background=settings.background,
+        )
 
     @property
     def keys(self) -> Keys:
@@ -196,8 +201,10 @@ class Service:
 
     def is_open(self) -> bool:
         """Whether callers on this machine need no key: told so, or not told otherwise while no key was ever made."""
-        auth = self.settings.auth
-        return auth is False or (auth is None and not self.keys.exist())
+        settings = self.settings
+        if settings.auth is None:
+            return not settings.has_keys or not self.keys.exist()
+        return settings.auth is False
 
     def public(self, path: str, *methods: str) -> None:
         """Let everybody read a path, or with a `/` at its end all below it. For what holds nothing of anybody."""
@@ -299,7 +306,7 @@ class Service:
             raise BadRequest(f"Idempotency-Key must be up to {_KEY_LENGTH} printable characters")
         if key is None:
             body = await self.run(
-                principal if right not in ("read", ANY) else None, lambda: encoded(work(call)), seconds
+                principal if right not in ("read", ANY) else None, lambda: encoded(work(call)), seconds, slow=slow
             )
             return Response(body, status, media_type="application/json")
         sent = await request.body()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -20,6 +21,8 @@ ENVIRONMENT: Final = "REMANENCE_SERVER"
 """Settings as one JSON object, for servers started by name: `uvicorn --factory remanence.server:create_app`."""
 _KEYS_SUFFIX: Final = ".keys"
 _REQUESTS_SUFFIX: Final = ".requests"
+_LONGEST: Final = 7 * 24 * 3600.0
+"""Seconds; what takes longer has been forgotten."""
 
 
 def is_loopback(host: str) -> bool:
@@ -95,8 +98,11 @@ class Settings:
                 raise InvalidInput(f"{name}={getattr(self, name)!r} must be at least {least}")
         if not 0 <= self.port <= 65535:
             raise InvalidInput(f"port={self.port!r} must be from 0 to 65535")
-        if self.rate < 0 or not self.timeout > 0 or not self.import_timeout > 0:
-            raise InvalidInput(f"rate={self.rate!r} must not be negative, timeout={self.timeout!r} must be above 0")
+        if not 0 <= self.rate < math.inf:
+            raise InvalidInput(f"rate={self.rate!r} must be a number of 0 or more; 0 sets no limit")
+        for name in ("timeout", "import_timeout"):
+            if not 0 < getattr(self, name) <= _LONGEST:
+                raise InvalidInput(f"{name}={getattr(self, name)!r} must be above 0, and {_LONGEST:,} s at most")
         if self.auth is False and not is_loopback(self.host):
             raise InvalidInput(
                 f"{self.host} can be reached from other machines, and there callers need keys: leave auth on, or "
@@ -104,6 +110,8 @@ class Settings:
             )
         if self.path == ":memory:" and self.workers > 1:
             raise InvalidInput("a store in memory lives in one process; set workers=1 or name a file")
+        if self.auth is True and not self.has_keys:
+            raise InvalidInput("a store in memory has no folder for keys; name a file with keys, or leave auth off")
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
@@ -136,6 +144,11 @@ class Settings:
             return None
         file = Path(self.path).expanduser()
         return file / FILE if file.is_dir() or self.path.endswith(("/", os.sep)) else file
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether there is a place for keys; a store in memory alone has none."""
+        return self.keys is not None or self.path != ":memory:"
 
     @property
     def keys_place(self) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -213,3 +214,48 @@ def test_two_servers_on_one_store(tmp_path: Path, store: str) -> None:
     options = ("--path", store, "--user", "ana")
     with served(tmp_path, *options) as first, served(tmp_path, *options) as second:
         anyio.run(go, first, second)
+
+
+def test_who_listens_for_changes_does_not_keep_the_server_from_ending(tmp_path: Path) -> None:
+    file = str(tmp_path / "graph.jsonl")
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            *COMMAND,
+            "--transport",
+            "http",
+            "--port",
+            "0",
+            "--profile",
+            "official",
+            "--memory-file",
+            file,
+        ],
+        env=environment(tmp_path),
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    url = process.stderr.readline().partition(" at ")[2].partition(";")[0]
+    protocol = "io.modelcontextprotocol/"
+    meta = {
+        f"{protocol}protocolVersion": "2026-07-28",
+        f"{protocol}clientInfo": {"name": "listener", "version": "1"},
+        f"{protocol}clientCapabilities": {},
+    }
+    wanted = {"notifications": {"resourceSubscriptions": ["memory://knowledge-graph"]}, "_meta": meta}
+    message = {"jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen", "params": wanted}
+    headers = {
+        "Accept": "application/json, text/event-stream",
+        "MCP-Protocol-Version": "2026-07-28",
+        "Mcp-Method": "subscriptions/listen",
+    }
+    try:
+        with httpx.stream("POST", url, json=message, headers=headers, timeout=30) as answer:
+            assert "acknowledged" in next(answer.iter_text()), "it listens"
+            process.terminate()
+            assert process.wait(15) in (0, -signal.SIGTERM)
+    finally:
+        process.kill()
+        process.communicate()

@@ -20,6 +20,7 @@ HEALTH: Final = "/api/v1/health"
 STATE: Final = router("server")
 
 
+@STATE.head(HEALTH, include_in_schema=False)
 @STATE.get(HEALTH, summary="Whether the server works", response_model=answers.Health)
 async def health(request: Request) -> Response:
     """Answers everybody whether the store can be read, with 503 when it cannot. `/api/v1/capabilities` says more."""

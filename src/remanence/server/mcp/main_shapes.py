@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from remanence.server.limits import LONGEST_QUERY
 from remanence.server.mcp.options import LEAST_TOKENS, MOST_TOKENS
 from remanence.server.mcp.tools import Arguments, Listed
 
@@ -83,7 +84,9 @@ class AddMemory(Scoped):
 class SearchMemories(Scoped):
     """Arguments of search_memories."""
 
-    query: str | None = Field(None, description="A question or some words; left out, all memories, newest first")
+    query: str | None = Field(
+        None, max_length=LONGEST_QUERY, description="A question or some words; left out, all memories, newest first"
+    )
     limit: int = Field(10, ge=1, le=MOST_RESULTS, description="Most memories of one answer")
     threshold: float | None = Field(None, ge=0, le=1, description="Leave out what is less likely to answer than this")
     filters: Object = Field(
@@ -97,7 +100,7 @@ class SearchMemories(Scoped):
 class MemoryContext(Scoped):
     """Arguments of memory_context."""
 
-    query: str = Field(description="What the answer is about: usually the user's last words")
+    query: str = Field(max_length=LONGEST_QUERY, description="What the answer is about: usually the user's last words")
     max_tokens: Budget = None
     limit: int = Field(20, ge=1, le=MOST_RESULTS, description="How many memories to start from")
     as_of: Time = None

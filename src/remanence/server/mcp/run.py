@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any, Final
 
-from remanence.core.errors import InvalidInput, ScopeRequired, StoreError
+from remanence.core.errors import InvalidInput, ScopeRequired
+from remanence.server import listening
 from remanence.server.access import Principal
 from remanence.server.errors import Unauthenticated
 from remanence.server.gate import Gate
 from remanence.server.keys import RIGHTS
+from remanence.server.listening import address_of, bound
 from remanence.server.mcp import main, official, wire
 from remanence.server.mcp.graph_file import GraphFile
 from remanence.server.mcp.options import Options
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["PATH", "http_app", "run"]
 
 PATH: Final = "/mcp"
+GRACE: Final = 3
+"""Seconds that calls have to end when the server is told to. Whoever listens for changes would do so for ever."""
 LOCAL: Final = Principal(None, "mcp", {}, frozenset(RIGHTS))
 """Whoever started a server over stdio is its one client."""
 
@@ -107,18 +110,15 @@ def _http(options: Options, service: Service, tell: Callable[[str], None]) -> No
         )
     if service.is_open() and options.profile == "main" and not options.ids:
         raise ScopeRequired("whose memories? Without keys an MCP server is started for a user, agent, run or app")
-    config = uvicorn.Config(
-        http_app(options, service), lifespan="on", log_level="warning", access_log=False, server_header=False
-    )
-    try:
-        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-        listener = socket.create_server((settings.host, settings.port), family=family, backlog=128)
-    except OSError as error:
-        raise StoreError(f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}") from error
-    with listener:
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    with bound(settings.host, settings.port) as listener:
+        if options.profile == "main":
+            # What cannot be opened is found now, and not by the first caller.
+            service.memory.store.position()
+        listener.listen()
         keys = "no keys are asked for" if service.is_open() else "a key is needed"
-        tell(f"{_banner(options)} at http://{host}:{listener.getsockname()[1]}{PATH}; {keys}")
+        tell(f"{_banner(options)} at {address_of(listener)}{PATH}; {keys}")
+        given = listening.options() | {"timeout_graceful_shutdown": GRACE}
+        config = uvicorn.Config(http_app(options, service), lifespan="on", **given)
         uvicorn.Server(config).run(sockets=[listener])
 
 

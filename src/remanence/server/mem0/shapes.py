@@ -13,7 +13,7 @@ from remanence.core.errors import NotFound, ScopeRequired
 from remanence.core.ids import is_ulid, ulid_millis
 from remanence.core.scope import Scope as Place
 from remanence.runtime.results import EVENTS, stamp
-from remanence.server.models import Id, Scope, Time
+from remanence.server.models import Id, Question, Scope, Time
 from remanence.server.service import Call
 from remanence.substrates.records.operations import Changes, History, JournalEntry, Operation
 from remanence.substrates.records.port import Surveyable, Tally
@@ -50,7 +50,7 @@ class AddIn(Lenient):
 class SearchIn(Lenient):
     """A question."""
 
-    query: StrictStr
+    query: Question
     filters: dict[str, Any] | None = None
     top_k: Annotated[int | None, Field(ge=0, le=2**31 - 1)] = None
     limit: Annotated[int | None, Field(ge=0, le=2**31 - 1)] = None

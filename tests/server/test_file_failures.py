@@ -1,0 +1,80 @@
+"""What goes wrong with the server's own files through no fault of theirs is not called damage."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from remanence.core.errors import StoreBusy, StoreCorrupt, StoreError, StoreFull, StoreReadOnly
+from remanence.server.idempotency import Requests
+from remanence.server.key_file import KeyFile
+from remanence.server.keys import Keys
+from remanence.server.places import file_failure
+from remanence.server.request_file import RequestFile
+from tests.server.conftest import Now
+
+FULL = "PRAGMA max_page_count = 1"
+READ_ONLY = "PRAGMA query_only = ON"
+
+
+def limited(monkeypatch: pytest.MonkeyPatch, kind: type[KeyFile] | type[RequestFile], name: str, pragma: str) -> None:
+    """Let SQLite itself run out of room, or refuse to write, on every connection that is opened from here on."""
+    real: Callable[..., sqlite3.Connection] = getattr(kind, name)
+
+    def opened(*given: object, **more: object) -> sqlite3.Connection:
+        connection = real(*given, **more)
+        connection.execute(pragma).fetchall()
+        return connection
+
+    monkeypatch.setattr(kind, name, opened)
+
+
+@pytest.fixture
+def keys(tmp_path: Path, clock: Now) -> Iterator[Keys]:
+    with closing(Keys(tmp_path / "m.db.keys", clock=clock)) as found:
+        yield found
+
+
+@pytest.mark.parametrize(("pragma", "kind"), [(FULL, StoreFull), (READ_ONLY, StoreReadOnly)])
+def test_keys(keys: Keys, monkeypatch: pytest.MonkeyPatch, pragma: str, kind: type[StoreError]) -> None:
+    kept, token = keys.create("desk", None)
+    limited(monkeypatch, KeyFile, "_connect", pragma)
+    with pytest.raises(kind, match=r"m\.db\.keys"):
+        [keys.create("another with a long name " * 8, None) for _ in range(1000)]
+    assert keys.verify(token) == kept, "reading goes on"
+
+
+@pytest.mark.parametrize(("pragma", "kind"), [(FULL, StoreFull), (READ_ONLY, StoreReadOnly)])
+def test_requests(
+    tmp_path: Path, clock: Now, monkeypatch: pytest.MonkeyPatch, pragma: str, kind: type[StoreError]
+) -> None:
+    limited(monkeypatch, RequestFile, "_opened", pragma)
+    with closing(Requests(tmp_path / "m.db.requests", clock=clock)) as requests, pytest.raises(kind):
+        [requests.begin("ana", "POST /", f"key {number}", [b"{}"]) for number in range(1000)]
+
+
+def test_a_file_that_cannot_be_opened_is_not_damaged(keys: Keys, tmp_path: Path) -> None:
+    (tmp_path / "m.db.keys").mkdir()
+    with pytest.raises(StoreError, match="cannot be opened") as caught:
+        keys.verify(f"rmk_{'0' * 16}_{'0' * 64}")
+    assert not isinstance(caught.value, StoreCorrupt)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (sqlite3.SQLITE_BUSY, StoreBusy),
+        (sqlite3.SQLITE_BUSY_SNAPSHOT, StoreBusy),
+        (sqlite3.SQLITE_READONLY_DIRECTORY, StoreReadOnly),
+        (sqlite3.SQLITE_CORRUPT, type(None)),
+        (sqlite3.SQLITE_NOTADB, type(None)),
+    ],
+)
+def test_what_a_code_means(code: int, kind: type[object]) -> None:
+    error = sqlite3.OperationalError("it went wrong")
+    error.sqlite_errorcode = code
+    assert type(file_failure("a.db", error, timeout=1.0)) is kind
