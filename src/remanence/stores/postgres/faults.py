@@ -33,6 +33,13 @@ def is_lost(error: psycopg.Error) -> bool:
     ) or (isinstance(error, psycopg.OperationalError) and error.sqlstate is None)
 
 
+def is_misplaced(error: psycopg.Error) -> bool:
+    """Whether a session may have lost its role or its search path, as behind a pooler of transactions."""
+    from psycopg import errors
+
+    return isinstance(error, errors.UndefinedTable | errors.UndefinedFunction | errors.InsufficientPrivilege)
+
+
 def translate(error: psycopg.Error, name: str, timeout: float) -> StoreError:
     """The store error that says what `error` means for the store called `name`."""
     from psycopg import errors
@@ -63,7 +70,10 @@ def translate(error: psycopg.Error, name: str, timeout: float) -> StoreError:
         case errors.InsufficientPrivilege():
             return StoreReadOnly(f"{name}: {first}; {_NOTHING_KEPT}. Grant this login the role remanence_app")
         case errors.UndefinedTable() | errors.UndefinedColumn() | errors.UndefinedFunction() | errors.DataCorrupted():
-            return StoreCorrupt(f"{name} is not what it was when it was opened ({first}); {_NOTHING_KEPT}")
+            return StoreCorrupt(
+                f"{name} is not what it was when it was opened ({first}); {_NOTHING_KEPT}. Was the schema dropped, or is "
+                "there a pooler in front that pools transactions instead of sessions?"
+            )
     if is_lost(error):
         return StoreError(
             f"{name} cannot be reached ({first}); {_NOTHING_KEPT}. Is the server running, and the address right?"

@@ -196,6 +196,7 @@ class Pool:
                 "synchronous_commit": "on" if self._durable else "off",
                 # A store's statements are short; compiling them takes longer than running them.
                 "jit": "off",
+                "row_security": "on",
             }
             if self._role == schema.ROLE:
                 # What a batch of a store sends together, without BEGIN, sees one moment.
@@ -215,7 +216,11 @@ class Pool:
         while True:
             try:
                 connection = psycopg.connect(
-                    self.address.conninfo, autocommit=True, connect_timeout=max(2, math.ceil(self.timeout))
+                    self.address.conninfo,
+                    autocommit=True,
+                    connect_timeout=max(2, math.ceil(self.timeout)),
+                    # Whatever the environment or the login's own settings say.
+                    client_encoding="UTF8",
                 )
             except psycopg.OperationalError as error:
                 if not faults.is_starting(error) or time.monotonic() >= deadline:
@@ -244,9 +249,10 @@ def trying(pool: Pool, act: Callable[[list[bool]], T]) -> T:
             return act(committing)
         except Error as error:
             lost = faults.is_lost(error)
-            if lost:
+            if lost or faults.is_misplaced(error):
+                # Sessions that lost their settings would go on failing.
                 pool.forget_idle()
-                if committing:
+                if lost and committing:
                     raise faults.unknown(pool.address.name) from error
             again = (lost and not reconnected) or faults.is_passing(error)
             if not again or attempt == _ATTEMPTS:

@@ -147,9 +147,14 @@ CREATE INDEX jobs_id ON jobs(id);
 CREATE INDEX jobs_ready ON jobs({KEY}, ready, id) WHERE ready IS NOT NULL;
 CREATE INDEX jobs_key ON jobs USING hash (key);
 
-CREATE FUNCTION taken(wanted text[]) RETURNS SETOF text LANGUAGE sql STABLE
-    SET remanence.scope = '{EVERYWHERE}' AS $$
-    SELECT id FROM versions WHERE id = ANY(wanted) UNION SELECT id FROM retired WHERE id = ANY(wanted) $$;
+-- Not `SET remanence.scope` of the function: only a superuser may attach a setting that no extension has defined.
+CREATE FUNCTION taken(wanted text[]) RETURNS SETOF text LANGUAGE plpgsql AS $$
+    DECLARE before text := coalesce(current_setting('remanence.scope', true), '');
+    BEGIN
+        PERFORM set_config('remanence.scope', '{EVERYWHERE}', true);
+        RETURN QUERY SELECT id FROM versions WHERE id = ANY(wanted) UNION SELECT id FROM retired WHERE id = ANY(wanted);
+        PERFORM set_config('remanence.scope', before, true);
+    END $$;
 """
 
 _SECOND = f"""
@@ -305,7 +310,9 @@ def _require_role(connection: Connection, role: str) -> None:
             f"DO $$ BEGIN CREATE ROLE {role} NOLOGIN NOSUPERUSER NOBYPASSRLS; "
             "EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$",
         )
-    if not connection.execute("SELECT pg_has_role(current_user, %s, 'MEMBER')", (role,)).fetchall()[0][0]:
+    # Since PostgreSQL 16 whoever made a role may give it to others, but not take it on.
+    right = "SET" if connection.info.server_version >= 160000 else "MEMBER"
+    if not connection.execute("SELECT pg_has_role(current_user, %s, %s)", (role, right)).fetchall()[0][0]:
         run(connection, f"GRANT {role} TO CURRENT_USER")
 
 
