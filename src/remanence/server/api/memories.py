@@ -249,8 +249,9 @@ async def history(request: Request, memory_id: MemoryId, whose: Whose) -> Respon
 @MEMORIES.get("/memories/{memory_id}/explain", summary="Where a memory comes from", response_model=answers.Anything)
 async def explain(request: Request, memory_id: MemoryId, whose: Whose) -> Response:
     """The words it rests on, what rests on it, and every change with its author. Needs the right "read"."""
+    # This and what follows may work out first what was added since; searches do not wait behind that.
     return await service_of(request).call(
-        request, "read", lambda call: call.memory.explain(memory_id, **call.ids), whose
+        request, "read", lambda call: call.memory.explain(memory_id, **call.ids), whose, slow=True
     )
 
 
@@ -297,7 +298,7 @@ async def profile(
     def work(call: Call) -> Any:
         return call.memory.profile(subject, limit=wanted, as_of=moment(as_of), known_at=moment(known_at), **call.ids)
 
-    return await service_of(request).call(request, "read", work, whose)
+    return await service_of(request).call(request, "read", work, whose, slow=True)
 
 
 @MEMORIES.get("/timeline", summary="What was true when", response_model=answers.Anything)
@@ -325,4 +326,4 @@ async def timeline(
             **call.ids,
         )
 
-    return await service_of(request).call(request, "read", work, whose)
+    return await service_of(request).call(request, "read", work, whose, slow=True)
