@@ -12,7 +12,7 @@ import pytest
 
 from remanence.core.clock import SteppingClock
 from remanence.core.scope import Scope
-from remanence.stores.sqlite import SqliteStore, reading, scanning, transaction
+from remanence.stores.sqlite import SqliteStore, codec, reading, scanning
 from remanence.substrates.records.model import Draft, Vector, View
 from remanence.substrates.records.operations import (
     Close,
@@ -69,7 +69,7 @@ def test_a_scan_is_the_same_by_all_three_ways(
     monkeypatch.setattr(scanning, "_SHORT_TAIL", 0)
     monkeypatch.setattr(scanning, "_THIN", 0.0)
     monkeypatch.setattr(scanning, "_AT_ONCE", 7)
-    monkeypatch.setattr(transaction, "_CHUNKS", (1, 7))
+    monkeypatch.setattr(codec, "_CHUNKS", (1, 7))
     thin = columns(ask(crowded, operation, scope))
     monkeypatch.setattr(scanning, "_THIN", float("inf"))
     dense = columns(ask(crowded, operation, scope))

@@ -14,7 +14,8 @@ import pytest
 
 from remanence.core.errors import Conflict, NotFound, RemanenceError, StoreBusy, StoreError, StoreFull, StoreUncertain
 from remanence.core.scope import Scope
-from remanence.stores.sqlite import SqliteStore, connection, store, writing
+from remanence.stores.relational import dispatch, writing
+from remanence.stores.sqlite import SqliteStore, connection, store
 from remanence.stores.sqlite.turns import MOST, Batch, Turns
 from remanence.substrates.records.checks import check_batch
 from remanence.substrates.records.model import Draft, Edge, Source
@@ -158,7 +159,7 @@ def test_what_sqlite_cannot_keep_fails_alone(tmp_path: Path, monkeypatch: pytest
             raise sqlite3.DataError("string or blob too big")
         return plain(tx, operation, meta)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(writing, "put", put)
+    monkeypatch.setitem(dispatch.WITH_JSON, Put, put)
     group = [waiting([Put(Draft(text=text))]) for text in ("one", "bad", "two")]
     kept._commit(group)
     assert isinstance(group[1].error, StoreError)

@@ -12,19 +12,21 @@ empty), so that no key column is ever NULL. An index entry has at most 2,704 byt
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
 
-from remanence.core.clock import from_micros
 from remanence.core.scope import FIELDS, Scope
-from remanence.substrates.records.model import Record
-from remanence.substrates.records.packing import moment, unpack_sources
+from remanence.stores.relational.columns import KEY_AT as _KEY_BEGINS
+from remanence.stores.relational.columns import RECORD, Row, Texts
+
+__all__ = [
+    "EVERYWHERE", "KEY", "KEY_AT", "KEY_BYTES", "RECORDS", "RECORD_COLUMNS", "TEXTS", "Key", "Row", "before_ids",
+    "digest", "is_hashed", "key_from", "key_of", "keyed", "pack", "pack_optional", "scope_from", "unpack",
+    "unpack_optional",
+]  # fmt: skip
 
 Key = tuple[str, str, str, str]
 """The four scope columns as they stand in a row."""
-Row = tuple[Any, ...]
 
 KEY = ", ".join(FIELDS)
 KEY_BYTES = 512
@@ -32,19 +34,13 @@ KEY_BYTES = 512
 EVERYWHERE: Key = ("", "", "", "")
 """The principal that covers every scope."""
 
-RECORD_COLUMNS = (
-    "v.id, v.version, v.kind, v.text, v.app_id, v.user_id, v.agent_id, v.run_id, v.event_at, v.zone, v.valid_from, "
-    "v.valid_to, v.recorded_at, v.closed_at, v.ended_at, v.speaker, v.role, v.language, v.sources, v.meta, v.terms, "
-    "v.state, v.origin, v.trust, u.hits, u.last_hit, u.strength, u.utility"
-)
+RECORD_COLUMNS = f"{RECORD}, {', '.join(f'v.{name}' for name in FIELDS)}"
 RECORDS = (
     "versions v LEFT JOIN usage u ON u.app_id = v.app_id AND u.user_id = v.user_id AND u.agent_id = v.agent_id "
     "AND u.run_id = v.run_id AND u.id = v.id"
 )
-KEY_AT = slice(4, 8)
+KEY_AT = slice(_KEY_BEGINS, _KEY_BEGINS + 4)
 """Where the scope columns stand in a row of `RECORD_COLUMNS`."""
-TERMS_AT = 20
-"""Where the term stream does."""
 
 _MARK = "\x1a"
 _ODD = re.compile("[\x00\x1a\ud800-\udfff]")
@@ -71,6 +67,9 @@ def unpack_optional(column: str | None) -> str | None:
     return None if column is None else unpack(column)
 
 
+TEXTS = Texts(pack, pack_optional, unpack, unpack_optional)
+
+
 def keyed(text: str) -> str:
     """What stands for a string in a key column: its column value, or a hash of it where that is too long."""
     packed = pack(text)
@@ -89,6 +88,12 @@ def key_of(scope: Scope) -> Key:
     return app_id, user_id, agent_id, run_id
 
 
+def key_from(columns: Iterable[str]) -> Key:
+    """The scope columns of a row as a key."""
+    app_id, user_id, agent_id, run_id = columns
+    return app_id, user_id, agent_id, run_id
+
+
 def scope_from(columns: Iterable[str]) -> Scope:
     """The scope of a row whose columns hold no hash."""
     return Scope(*(unpack(value) or None for value in columns))
@@ -102,39 +107,3 @@ def digest(text: str) -> bytes:
 def before_ids(after: str) -> str:
     """A column value that lies between the same ids as a caller's string does, in the order of code points."""
     return "".join("\x01" if char == "\x00" else "\uffff" if "\ud800" <= char <= "\udfff" else char for char in after)
-
-
-def record_from(row: Row, scope: Scope, terms: Sequence[str]) -> Record:
-    """A record from a row of `RECORD_COLUMNS`, its scope and its decoded term stream."""
-    (
-        id, version, kind, text, _, _, _, _, event_at, zone, valid_from, valid_to, recorded_at, closed_at, ended_at,
-        speaker, role, language, sources, meta, _, state, origin, trust, hits, last_hit, strength, utility,
-    ) = row  # fmt: skip
-    begin = from_micros(event_at)
-    return Record(
-        id=id,
-        version=version,
-        kind=unpack(kind),
-        text=unpack(text),
-        scope=scope,
-        event_at=begin,
-        zone=unpack_optional(zone),
-        valid_from=begin if valid_from == event_at else from_micros(valid_from),
-        valid_to=moment(valid_to),
-        recorded_at=from_micros(recorded_at),
-        closed_at=moment(closed_at),
-        ended_at=moment(ended_at),
-        speaker=unpack_optional(speaker),
-        role=unpack_optional(role),
-        language=unpack_optional(language),
-        sources=unpack_sources(sources),
-        meta={} if meta is None else json.loads(meta),
-        terms=tuple(terms),
-        state=state,
-        hits=hits or 0,
-        last_hit=moment(last_hit),
-        strength=1.0 if strength is None else strength,
-        utility=utility or 0.0,
-        origin=unpack_optional(origin),
-        trust=trust,
-    )

@@ -1,242 +1,155 @@
-"""`Erase`: records and what rests on them alone, destroyed in every table."""
+"""Rows in PostgreSQL as an erasure sees them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from remanence.core.clock import from_micros
 from remanence.core.scope import FIELDS
-from remanence.stores.postgres import jobs
-from remanence.stores.postgres.codec import KEY, Key, pack, unpack_optional
-from remanence.stores.postgres.reading import no_record
-from remanence.stores.postgres.transaction import Transaction
-from remanence.substrates.records.model import is_derived
-from remanence.substrates.records.operations import Erase, Receipt
-from remanence.substrates.records.packing import pack_sources, unpack_sources
+from remanence.stores.postgres.codec import KEY, Key, key_from, pack, unpack_optional
+from remanence.stores.relational.rows import ErasureRows, Lineage, Version
+from remanence.substrates.records.operations import Receipt
+
+if TYPE_CHECKING:
+    from remanence.stores.postgres.transaction import Transaction
 
 _AT_ONCE = 16384
+_COLUMNS = f"{KEY}, seq, id, version, closed_seq, sources, terms, origin"
 
 
-class _Version(NamedTuple):
-    """A version that an erasure touches; `sources` is the column's JSON."""
+class PostgresErasureRows(ErasureRows[Key]):
+    """Asks and deletes what `ErasureRows` says."""
 
-    key: Key
-    seq: int
-    id: str
-    version: int
-    sources: str | None
-    terms: bytes
-    origin: str | None
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
 
+    def covered(self) -> dict[str, Key]:
+        """Every covered record."""
+        where, values = self._tx.covered("v")
+        rows = self._tx.execute(f"SELECT DISTINCT v.id, {KEY} FROM versions v WHERE {where}", values)
+        return {row[0]: key_from(row[1:]) for row in rows}
 
-class _Lineage(NamedTuple):
-    """What an erasure reaches: records that go, versions that go, and versions that lose a source but stay."""
+    def versions_of(self, ids: Collection[str]) -> list[Version[Key]]:
+        """All versions of records."""
+        return self._versions("id = ANY(%s::text[])", ids)
 
-    gone: dict[str, Key]
-    doomed: dict[int, _Version]
-    staying: dict[int, _Version]
+    def versions_at(self, seqs: Collection[int]) -> list[Version[Key]]:
+        """The versions of journal positions."""
+        return self._versions("seq = ANY(%s::bigint[])", seqs)
 
+    def resting_on(self, ids: Collection[str]) -> set[int]:
+        """Journal positions of the versions that rest on records."""
+        rows = self._tx.execute("SELECT seq FROM lineage WHERE source = ANY(%s::text[])", ([*ids],))
+        return {seq for (seq,) in rows}
 
-def erase(tx: Transaction, operation: Erase) -> Receipt:
-    """Destroy, and leave a receipt."""
-    asked: dict[str, Key] = {}
-    if operation.ids is None:
-        where, values = tx.covered("v")
-        for id, *own in tx.execute(f"SELECT DISTINCT v.id, {KEY} FROM versions v WHERE {where}", values):
-            asked[id] = (own[0], own[1], own[2], own[3])
-    else:
-        for id in operation.ids:
-            owner = tx.owner(id)
-            if owner is None:
-                raise no_record(tx, id)
-            asked[id] = owner
-    key = tx.place(tx.scope)
-    jobs_gone = jobs.covered_ids(tx) if operation.ids is None else []
-    # Derived records are followed wherever they are.
-    with tx.everywhere():
-        lineage = _follow(tx, asked)
-        places = {version.key for version in lineage.doomed.values()}
-        jobs.forget(tx, lineage.gone.keys(), places, jobs_gone)
-        again = _support(tx, lineage)
-        # Whoever asks for everything means what was said; the rest goes with it.
-        said = asked.keys() - _derived(tx, asked) if operation.ids is None else asked.keys()
-        counts = _destroy(tx, lineage, key)
-    change = tx.begin_change()
-    seq = tx.enter("erase", key, change, 0)
-    touched = {version.id for part in (lineage.doomed, lineage.staying) for version in part.values()}
-    receipt = Receipt(
-        id=change,
-        scope=tx.scope,
-        at=from_micros(tx.now),
-        actor=tx.actor,
-        reason=operation.reason,
-        ids=tuple(sorted(said)),
-        derived=tuple(sorted(lineage.gone.keys() - said)),
-        kept=tuple(sorted(touched - lineage.gone.keys())),
-        counts=counts,
-        again=again,
-    )
-    parts = [[*ids] for ids in (receipt.ids, receipt.derived, receipt.kept, receipt.again)]
-    who = (pack(tx.actor), pack(operation.reason))
-    tx.execute(
-        f"INSERT INTO receipts VALUES ({', '.join(['%s'] * 14)})",
-        (*key, seq, change, tx.now, *who, json.dumps(counts), *parts),
-    )
-    gone = [*lineage.gone]
-    tx.execute("INSERT INTO retired SELECT unnest(%s::text[]) ON CONFLICT DO NOTHING", (gone,))
-    tx.forget_caches()
-    return receipt
+    def newest_origins(self, ids: Collection[str]) -> Iterable[tuple[str, str | None]]:
+        """Records with the origin of their newest version."""
+        query = "SELECT DISTINCT ON (id) id, origin FROM versions WHERE id = ANY(%s::text[]) ORDER BY id, version DESC"
+        return [(id, unpack_optional(origin)) for id, origin in self._tx.execute(query, ([*ids],))]
 
+    def reindexed(self) -> int:
+        """Journal position of the last reindexing."""
+        return self._tx.reindexed
 
-def _follow(tx: Transaction, asked: dict[str, Key]) -> _Lineage:
-    """Follow derived records wherever they are: they come from the same words, whoever's scope they were written to."""
-    gone: dict[str, Key] = {}
-    doomed: dict[int, _Version] = {}
-    touched: dict[int, _Version] = {}
-    wave = asked
-    while wave:
-        gone.update(wave)
-        doomed.update((version.seq, version) for version in _versions(tx, "id", wave))
-        query = "SELECT seq FROM lineage WHERE source = ANY(%s::text[])"
-        resting = {seq for (seq,) in tx.execute(query, ([*wave],))}
-        reached = _versions(tx, "seq", resting - doomed.keys())
-        derived = _derived(tx, {version.id for version in reached})
-        wave = {version.id: version.key for version in reached if version.id in derived}
-        # Else a version goes when none of its sources is left, a derived one with any of them; a record goes when none
-        # of its versions is left.
-        candidates: dict[str, Key] = {}
-        for version in reached:
-            touched[version.seq] = version
-            if _is_derived(version) or all(source.id in gone for source in unpack_sources(version.sources)):
-                doomed[version.seq] = version
-                candidates[version.id] = version.key
-        left = {version.id for version in _versions(tx, "id", candidates) if version.seq not in doomed}
-        wave |= {id: key for id, key in candidates.items() if id not in left}
-    return _Lineage(gone, doomed, {seq: version for seq, version in touched.items() if seq not in doomed})
+    def vocabulary(self) -> list[int]:
+        """The integers of all terms, in order."""
+        return [tid for (tid,) in self._tx.execute("SELECT tid FROM vocab ORDER BY tid")]
 
+    def streams(self) -> Iterator[list[bytes]]:
+        """The term streams of all versions, in portions."""
+        with self._tx.connection.cursor("terms", binary=True) as cursor:
+            cursor.execute(b"SELECT terms FROM versions")
+            while rows := cursor.fetchmany(_AT_ONCE):
+                yield [terms for (terms,) in rows]
 
-def _support(tx: Transaction, lineage: _Lineage) -> tuple[str, ...]:
-    """Surviving records that are not derived, on which the derived ones among the destroyed versions rested."""
-    made = (version for version in lineage.doomed.values() if _is_derived(version))
-    sources = {source.id for version in made for source in unpack_sources(version.sources)} - lineage.gone.keys()
-    return tuple(sorted(sources - _derived(tx, sources)))
+    def drop_versions(self, doomed: Collection[Version[Key]]) -> int:
+        """Delete versions."""
+        return self._delete("versions", "id, version", [(*v.key, v.id, v.version) for v in doomed])
 
+    def drop_vectors(self, doomed: Collection[Version[Key]]) -> int:
+        """Delete the vectors of versions."""
+        return self._delete("vectors", "seq", [(*version.key, version.seq) for version in doomed])
 
-def _derived(tx: Transaction, ids: Collection[str]) -> set[str]:
-    """Those of some records whose newest version a worker derived."""
-    query = "SELECT DISTINCT ON (id) id, origin FROM versions WHERE id = ANY(%s::text[]) ORDER BY id, version DESC"
-    return {id for id, origin in tx.execute(query, ([*ids],)) if is_derived(unpack_optional(origin))}
+    def drop_edges(self, gone: Mapping[str, Key]) -> int:
+        """Delete edges that start from or lead to records."""
+        owned = _owned(gone)
+        return self._delete("edges", "source", owned) + self._delete("edges", "target", owned, "target_")
 
+    def drop_usage(self, gone: Mapping[str, Key]) -> int:
+        """Delete the counters of records."""
+        return self._delete("usage", "id", _owned(gone))
 
-def _is_derived(version: _Version) -> bool:
-    return is_derived(unpack_optional(version.origin))
-
-
-def _destroy(tx: Transaction, lineage: _Lineage, erasing: Key) -> dict[str, int]:
-    """Delete rows of every kind; how many of each. The scope that erases stays, since the receipt names it."""
-    gone, doomed = lineage.gone, lineage.doomed
-    ids = [*gone]
-    owned = [(*key, id) for id, key in gone.items()]
-    placed = [(*version.key, version.seq) for version in doomed.values()]
-    halves = [version for version in doomed.values() if version.id not in gone]
-    counts = {
-        "versions": _delete(tx, "versions", "id, version", [(*v.key, v.id, v.version) for v in doomed.values()]),
-        "vectors": _delete(tx, "vectors", "seq", placed),
-        "edges": _delete(tx, "edges", "source", owned) + _delete(tx, "edges", "target", owned, "target_"),
-        "usage": _delete(tx, "usage", "id", owned),
-        "journal": tx.execute(
+    def drop_entries(self, lineage: Lineage[Key]) -> int:
+        """Delete journal entries that speak of what goes."""
+        ids, halves = [*lineage.gone], lineage.halves
+        return self._tx.execute(
             "DELETE FROM journal WHERE id = ANY(%s::text[]) OR other = ANY(%s::text[]) OR (id, version) IN "
             "(SELECT * FROM unnest(%s::text[], %s::bigint[]))",
             (ids, ids, [version.id for version in halves], [version.version for version in halves]),
-        ).rowcount,
-        "terms": tx.execute(
-            "DELETE FROM vocab WHERE tid = ANY(%s::int[])", (_unused_terms(tx, doomed.values()),)
-        ).rowcount,
-    }
-    _cut_sources(tx, lineage)
-    _delete(tx, "floors", "id", owned)
-    tx.many(
-        f"INSERT INTO floors AS f VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT ({KEY}, id) "
-        "DO UPDATE SET version = greatest(f.version, excluded.version)",
-        [(*version.key, version.id, version.version) for version in halves],
-    )
-    tx.execute("DELETE FROM spaces s WHERE NOT near AND NOT EXISTS (SELECT 1 FROM vectors e WHERE e.space = s.space)")
-    _drop_scopes(tx, erasing)
-    return counts
+        ).rowcount
+
+    def drop_terms(self, tids: Sequence[int]) -> int:
+        """Delete terms."""
+        return self._tx.execute("DELETE FROM vocab WHERE tid = ANY(%s::int[])", ([*tids],)).rowcount
+
+    def drop_lineage(self, lineage: Lineage[Key], links: Set[tuple[Key, str, int]]) -> None:
+        """Delete links to records that go, and those of the versions that go."""
+        self._tx.execute("DELETE FROM lineage WHERE source = ANY(%s::text[])", ([*lineage.gone],))
+        self._delete("lineage", "source, seq", sorted((*key, source, seq) for key, source, seq in links))
+
+    def set_sources(self, columns: Sequence[tuple[str | None, Version[Key]]]) -> None:
+        """Replace the packed sources of versions."""
+        self._tx.many(
+            f"UPDATE versions SET sources = %s WHERE ({KEY}) = (%s, %s, %s, %s) AND id = %s AND version = %s",
+            [(sources, *version.key, version.id, version.version) for sources, version in columns],
+        )
+
+    def set_floors(self, lineage: Lineage[Key]) -> None:
+        """Forget the floors of records that go, raise those of records that lose versions."""
+        self._delete("floors", "id", _owned(lineage.gone))
+        self._tx.many(
+            f"INSERT INTO floors AS f VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT ({KEY}, id) "
+            "DO UPDATE SET version = greatest(f.version, excluded.version)",
+            [(*version.key, version.id, version.version) for version in lineage.halves],
+        )
+
+    def drop_spaces(self) -> None:
+        """Forget embedding spaces that no vector is left of, unless they have an index."""
+        used = "EXISTS (SELECT 1 FROM vectors e WHERE e.space = s.space)"
+        self._tx.execute(f"DELETE FROM spaces s WHERE NOT near AND NOT {used}")
+
+    def drop_scopes(self, erasing: Key) -> None:
+        """Forget scopes that nothing names, those of settled jobs included: their ids may be names of people."""
+        unused = " AND ".join(
+            f"NOT EXISTS (SELECT 1 FROM {table} t WHERE {' AND '.join(f't.{name} = s.{name}' for name in FIELDS)})"
+            for table in ("versions", "journal", "receipts", "jobs")
+        )
+        key = ", ".join(f"s.{name}" for name in FIELDS)
+        self._tx.execute(f"DELETE FROM scopes s WHERE ({key}) <> (%s, %s, %s, %s) AND {unused}", erasing)
+
+    def add_receipt(self, seq: int, key: Key, receipt: Receipt, gone: Collection[str]) -> None:
+        """Keep the receipt and refuse the ids that went; the batch notes in the end that their bytes may be left."""
+        parts = [[*ids] for ids in (receipt.ids, receipt.derived, receipt.kept, receipt.again)]
+        who = (pack(receipt.actor), pack(receipt.reason))
+        self._tx.execute(
+            f"INSERT INTO receipts VALUES ({', '.join(['%s'] * 14)})",
+            (*key, seq, receipt.id, self._tx.now, *who, json.dumps(receipt.counts), *parts),
+        )
+        self._tx.execute("INSERT INTO retired SELECT unnest(%s::text[]) ON CONFLICT DO NOTHING", ([*gone],))
+
+    def _versions(self, where: str, values: Collection[str] | Collection[int]) -> list[Version[Key]]:
+        if not values:
+            return []
+        rows = self._tx.execute(f"SELECT {_COLUMNS} FROM versions WHERE {where}", ([*values],))
+        return [Version._make((key_from(row[:4]), *row[4:10], unpack_optional(row[10]))) for row in rows]
+
+    def _delete(self, table: str, columns: str, rows: Sequence[tuple[Any, ...]], prefix: str = "") -> int:
+        """Delete the rows with these keys, each the scope's columns and then `columns`."""
+        key = ", ".join(f"{prefix}{name}" for name in FIELDS)
+        marks = ", ".join(["%s"] * (len(FIELDS) + columns.count(",") + 1))
+        return self._tx.many(f"DELETE FROM {table} WHERE ({key}, {columns}) = ({marks})", rows)
 
 
-def _cut_sources(tx: Transaction, lineage: _Lineage) -> None:
-    """Take what goes out of the sources of what stays, and out of the table that finds derived records."""
-    gone = lineage.gone
-    tx.execute("DELETE FROM lineage WHERE source = ANY(%s::text[])", ([*gone],))
-    links = {
-        (*version.key, source.id, version.seq)
-        for version in lineage.doomed.values()
-        for source in unpack_sources(version.sources)
-    }
-    _delete(tx, "lineage", "source, seq", sorted(links))
-    tx.many(
-        f"UPDATE versions SET sources = %s WHERE ({KEY}) = (%s, %s, %s, %s) AND id = %s AND version = %s",
-        [
-            (
-                pack_sources(source for source in unpack_sources(version.sources) if source.id not in gone),
-                *version.key,
-                version.id,
-                version.version,
-            )
-            for version in lineage.staying.values()
-        ],
-    )
-
-
-def _unused_terms(tx: Transaction, doomed: Iterable[_Version]) -> list[int]:
-    """Term integers that no remaining version uses, of versions that went and of terms that a reindexing replaced."""
-    if tx.reindexed > tx.epoch:
-        # Nobody knows any more which versions had the replaced terms, and the words of what is erased are among them.
-        vocabulary = [tid for (tid,) in tx.execute("SELECT tid FROM vocab ORDER BY tid")]
-        candidates = np.array(vocabulary, dtype=np.int32)
-    else:
-        candidates = np.unique(_integers([version.terms for version in doomed]))
-    if not len(candidates):
-        return []
-    used = np.zeros(int(candidates[-1]) + 1, dtype=np.bool_)
-    with tx.connection.cursor("terms", binary=True) as cursor:
-        cursor.execute(b"SELECT terms FROM versions")
-        while rows := cursor.fetchmany(_AT_ONCE):
-            tids = _integers([terms for (terms,) in rows])
-            used[tids[tids < len(used)]] = True
-    return [int(tid) for tid in candidates[~used[candidates]]]
-
-
-def _drop_scopes(tx: Transaction, erasing: Key) -> None:
-    """Forget scopes that nothing names any more, those of settled jobs included: their ids may be names of people."""
-    unused = " AND ".join(
-        f"NOT EXISTS (SELECT 1 FROM {table} t WHERE {' AND '.join(f't.{name} = s.{name}' for name in FIELDS)})"
-        for table in ("versions", "journal", "receipts", "jobs")
-    )
-    key = ", ".join(f"s.{name}" for name in FIELDS)
-    tx.execute(f"DELETE FROM scopes s WHERE ({key}) <> (%s, %s, %s, %s) AND {unused}", erasing)
-
-
-def _versions(tx: Transaction, column: str, values: Collection[str] | Collection[int]) -> list[_Version]:
-    if not values:
-        return []
-    kind = "text" if column == "id" else "bigint"
-    query = f"SELECT {KEY}, seq, id, version, sources, terms, origin FROM versions WHERE {column} = ANY(%s::{kind}[])"
-    return [_Version((row[0], row[1], row[2], row[3]), *row[4:]) for row in tx.execute(query, ([*values],))]
-
-
-def _delete(tx: Transaction, table: str, columns: str, rows: Sequence[tuple[Any, ...]], prefix: str = "") -> int:
-    """Delete the rows with these keys, each the scope's columns and then `columns`."""
-    key = ", ".join(f"{prefix}{name}" for name in FIELDS)
-    marks = ", ".join(["%s"] * (len(FIELDS) + columns.count(",") + 1))
-    return tx.many(f"DELETE FROM {table} WHERE ({key}, {columns}) = ({marks})", rows)
-
-
-def _integers(streams: list[bytes]) -> NDArray[np.int32]:
-    return np.frombuffer(b"".join(streams), dtype="<i4")
+def _owned(gone: Mapping[str, Key]) -> list[tuple[str, ...]]:
+    return [(*key, id) for id, key in gone.items()]

@@ -8,21 +8,25 @@ from itertools import chain
 from typing import Any
 
 from remanence.core.clock import from_micros
-from remanence.core.errors import NotFound
 from remanence.core.scope import FIELDS
 from remanence.stores.postgres.asking import AT_ONCE, Ask, Asked, Steps, TooMuch, learn
 from remanence.stores.postgres.codec import (
     KEY_AT,
     RECORD_COLUMNS,
     RECORDS,
-    TERMS_AT,
+    TEXTS,
     Row,
     before_ids,
+    digest,
+    key_from,
     pack,
-    record_from,
     unpack,
 )
-from remanence.stores.postgres.transaction import TIDS, Transaction
+from remanence.stores.postgres.transaction import TIDS, Transaction, tids_of
+from remanence.stores.relational import reading
+from remanence.stores.relational.columns import TERMS_AT, entry_from, record_from
+from remanence.stores.relational.reading import Condition, edges_from
+from remanence.stores.relational.writing import no_record
 from remanence.substrates.records.filters import compile_filter
 from remanence.substrates.records.model import DERIVED, Edge, Record, View
 from remanence.substrates.records.operations import (
@@ -43,8 +47,6 @@ from remanence.substrates.records.packing import unpack_terms
 
 _PORTIONS = (128, 1024, 8192)
 """Records that are fetched at once while a predicate looks for those that it accepts: first few, then more."""
-
-Condition = tuple[str, tuple[Any, ...]]
 
 
 def _get(tx: Transaction, operation: Get) -> Steps[tuple[Record | None, ...]]:
@@ -116,10 +118,7 @@ def edges(tx: Transaction, operation: Edges) -> tuple[Edge, ...]:
         ids = [*dict.fromkeys(map(pack, operation.ids))]
         for end in ("source", "target"):
             rows.update(tx.execute(f"{query} AND e.{end} = ANY(%s)", (*values, *values, ids)))
-    found = [Edge(source, target, unpack(type), weight) for source, target, type, weight in rows]
-    if operation.types is not None:
-        found = [edge for edge in found if edge.type in operation.types]
-    return tuple(sorted(found))
+    return edges_from(rows, operation.types, TEXTS)
 
 
 def _changes(tx: Transaction, operation: Changes) -> Steps[tuple[JournalEntry, ...]]:
@@ -135,36 +134,22 @@ def _changes(tx: Transaction, operation: Changes) -> Steps[tuple[JournalEntry, .
             parameters.append(pack(wanted))
     key = ", ".join(f"j.{name}" for name in FIELDS)
     query = (
-        f"SELECT j.seq, j.change, j.at, j.actor, j.why, {key}, j.op, j.id, j.version, j.detail "
-        f"FROM journal j WHERE {' AND '.join(conditions)} ORDER BY j.seq LIMIT %s"
+        "SELECT j.seq, j.change, j.at, j.actor, j.why, j.op, j.id, j.version, j.detail, "
+        f"{key} FROM journal j WHERE {' AND '.join(conditions)} ORDER BY j.seq LIMIT %s"
     )
     parameters.append(operation.limit)
     (rows,) = yield [Ask(query, parameters)]
-    yield from learn(tx, scopes={(row[5], row[6], row[7], row[8]) for row in rows})
-    return tuple(
-        [
-            JournalEntry(
-                seq=row[0],
-                change=row[1],
-                at=from_micros(row[2]),
-                actor=unpack(row[3]),
-                why=unpack(row[4]),
-                scope=tx.scope_of(row[5:9]),
-                op=row[9],
-                id=row[10],
-                version=row[11],
-                detail={} if row[12] is None else json.loads(row[12]),
-            )
-            for row in rows
-        ]
-    )
+    keys = [key_from(row[9:]) for row in rows]
+    yield from learn(tx, scopes={*keys})
+    return tuple([entry_from(row[:9], tx.scope_of(key), TEXTS) for row, key in zip(rows, keys, strict=True)])
 
 
 def _lookup(tx: Transaction, operation: Lookup) -> Steps[tuple[int | None, ...]]:
     tids, missing = tx.known_tids(dict.fromkeys(operation.terms))
     if missing:
-        (rows,) = yield [Ask(TIDS, ([*missing],))]
-        tids |= tx.learn_tids(missing, rows)
+        by_digest = {digest(term): term for term in missing}
+        (rows,) = yield [Ask(TIDS, ([*by_digest],))]
+        tids |= tx.learn_tids(tids_of(by_digest, rows))
     return tuple([tids.get(term) for term in operation.terms])
 
 
@@ -220,28 +205,7 @@ def receipts(tx: Transaction, operation: Receipts) -> tuple[Receipt, ...]:
 
 def visible(view: View, of: str = "v") -> Condition:
     """`View.shows` as an SQL condition over the `versions` called `of`, with its parameters."""
-    now, as_of, known_at = view.micros()
-    at = now if as_of is None else as_of
-    # Without as_of, what lies ahead is judged at its own beginning: its start does not hide it, its end does.
-    moment = f"greatest(%s, {of}.valid_from)" if as_of is None else "%s"
-    conditions = [f"({of}.valid_to IS NULL OR {of}.valid_to > {moment})"]
-    values = [at]
-    if as_of is not None:
-        conditions.append(f"{of}.valid_from <= %s")
-        values.append(at)
-    if known_at is None:
-        conditions.append(f"({of}.ended_at IS NULL OR {of}.ended_at > {moment})")
-        values.append(at)
-    else:
-        closed = f"{of}.closed_at IS NULL OR {of}.closed_at > %s OR {of}.ended_at > {moment}"
-        conditions.append(f"{of}.recorded_at <= %s AND ({closed})")
-        values += [known_at, known_at, at]
-    return " AND ".join(conditions), tuple(values)
-
-
-def no_record(tx: Transaction, id: str) -> NotFound:
-    """The error for an id that does not exist as far as this scope can see."""
-    return NotFound(f"no record {id!r} in scope {tx.scope}")
+    return reading.visible(view, of, mark="%s", later="greatest")
 
 
 def _page(tx: Transaction, operation: Find, after: str | None, limit: int | None) -> Steps[list[Record]]:
@@ -309,12 +273,12 @@ def records_of(tx: Transaction, rows: Sequence[Row]) -> list[Record]:
 
 def _records(tx: Transaction, rows: Sequence[Row]) -> Steps[list[Record]]:
     listed = [(row, unpack_terms(row[TERMS_AT])) for row in rows]
-    yield from learn(tx, chain.from_iterable(terms for _, terms in listed), {row[KEY_AT] for row in rows})
+    yield from learn(tx, chain.from_iterable(terms for _, terms in listed), {key_from(row[KEY_AT]) for row in rows})
     return _made(tx, listed)
 
 
 def _made(tx: Transaction, listed: Sequence[tuple[Row, tuple[int, ...]]]) -> list[Record]:
-    return [record_from(row, tx.scope_of(row[KEY_AT]), tx.decode(terms)) for row, terms in listed]
+    return [record_from(row, tx.scope_of(key_from(row[KEY_AT])), tx.decode(terms), TEXTS) for row, terms in listed]
 
 
 get = Asked(_get)

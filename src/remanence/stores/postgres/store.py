@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
-from remanence.core.clock import Clock, parse_time, to_micros, utc_now
-from remanence.core.ids import RandomBits, os_bits
+from remanence.core.clock import Clock, utc_now
+from remanence.core.ids import RandomBits
 from remanence.core.scope import Scope
-from remanence.stores.postgres import erasing, faults, jobs, maintenance, nearest, reading, scanning, writing
+from remanence.stores.postgres import faults, jobs, maintenance, nearest, reading, scanning, writing
 from remanence.stores.postgres.asking import Asked, TooMuch, at_once, can_pipeline
 from remanence.stores.postgres.codec import EVERYWHERE, Key, key_of
 from remanence.stores.postgres.maintenance import StoreInfo
@@ -17,69 +16,33 @@ from remanence.stores.postgres.pool import Address, Pool, transaction, trying
 from remanence.stores.postgres.schema import Connection
 from remanence.stores.postgres.transaction import NOWHERE, STANDING, Cache, Standing, Transaction
 from remanence.stores.postgres.verify import VerificationReport
+from remanence.stores.relational.dispatch import WRITING, answers
+from remanence.stores.relational.store import RelationalStore, erased_ids
 from remanence.substrates.records.checks import check_batch, check_due, writes
-from remanence.substrates.records.id_source import IdSource
 from remanence.substrates.records.model import Vector, View
 from remanence.substrates.records.operations import (
-    Adopt,
     Changes,
-    Close,
     Count,
-    Discard,
     Edges,
-    Embed,
-    Enqueue,
-    Erase,
     Find,
     Get,
     History,
-    Jobs,
     Lease,
-    Link,
     Lookup,
     Operation,
     Outcome,
     Pending,
-    Put,
     Receipt,
     Receipts,
-    Reindex,
-    Renew,
-    Requeue,
-    Restore,
-    Revise,
     Scan,
-    Settle,
     Spaces,
-    Touch,
-    Unlink,
 )
 from remanence.substrates.records.port import Tally
 
 T = TypeVar("T")
 
-# These take the canonical JSON of their draft's metadata, or of their payload, besides.
-_WITH_JSON: dict[type, Callable[[Transaction, Any, str], Any]] = {
-    Put: writing.put,
-    Revise: writing.revise,
-    Adopt: writing.adopt,
-    Enqueue: jobs.enqueue,
-    Settle: jobs.settle,
-}
 _OTHERS: dict[type, Callable[[Transaction, Any], Any]] = {
-    Close: writing.close,
-    Restore: writing.restore,
-    Link: writing.link,
-    Unlink: writing.unlink,
-    Embed: writing.embed,
-    Reindex: writing.reindex,
-    Touch: writing.touch,
-    Erase: erasing.erase,
-    Lease: jobs.lease,
-    Renew: jobs.renew,
-    Requeue: jobs.requeue,
-    Discard: jobs.discard,
-    Jobs: jobs.jobs,
+    **WRITING,
     Get: reading.get,
     Find: reading.find,
     Count: reading.count,
@@ -92,8 +55,6 @@ _OTHERS: dict[type, Callable[[Transaction, Any], Any]] = {
     Spaces: reading.spaces,
     Receipts: reading.receipts,
 }
-_BLIND = (Put, Adopt, Enqueue)
-"""Operations that look at no row which may still wait to be written."""
 
 _ATTEMPTS = 3
 """How often a batch is asked in one round trip before it gets a transaction of its own."""
@@ -102,7 +63,7 @@ _WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED"
 _STANDING = f"SELECT {STANDING}, (SELECT at FROM work) FROM state"
 
 
-class PostgresStore:
+class PostgresStore(RelationalStore[Cache]):
     """A `RecordStore` in a schema that many threads, processes and machines share.
 
     The constructor connects to nothing; the first batch makes the schema, or brings it up to date.
@@ -131,10 +92,8 @@ class PostgresStore:
         statement_timeout: float | None = 300.0,
         durable: bool = True,
     ) -> None:
+        super().__init__(clock, random_bits, busy_timeout, Cache)
         self._address = Address(url, schema)
-        self._clock = clock
-        self._ids = IdSource(random_bits or os_bits)
-        self._timeout = busy_timeout
         self._pool = Pool(
             self._address,
             size=pool_size,
@@ -142,7 +101,6 @@ class PostgresStore:
             statement_timeout=statement_timeout,
             durable=durable,
         )
-        self._cache = Cache(0)
 
     @property
     def name(self) -> str:
@@ -222,12 +180,6 @@ class PostgresStore:
         """Close the connections. Idempotent; later use raises `StoreClosed`."""
         self._pool.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def clear_residue(self) -> bool:
         """Rewrite the tables without the dead rows that an erasure left in them; whether that succeeded.
 
@@ -250,7 +202,7 @@ class PostgresStore:
         """Search all tables for what was erased: see `verify.verify_erasure`."""
         from remanence.stores.postgres.verify import search
 
-        ids = {*erased.ids, *erased.derived} if isinstance(erased, Receipt) else set(erased)
+        ids = erased_ids(erased)
         return self._everywhere(lambda tx, at: search(tx, self.name, self._address.schema, ids, phrases))
 
     def check(self) -> list[str]:
@@ -302,7 +254,7 @@ class PostgresStore:
                 standing, results = at_once(connection, tx, asked)
             except TooMuch:
                 return None
-            cache = self._cache_of(standing)
+            cache = self._cache_of(standing.epoch)
             self._learn(tx)
             if results is not None:
                 return Outcome(None, standing.seq, tuple(results))
@@ -335,15 +287,13 @@ class PostgresStore:
             connection.execute(b"SELECT one FROM state FOR UPDATE")
             # Asked for again now that no other writer is left: what the locking statement saw may be out of date.
             tx, at = self._begin(connection, scope, None)
-            self._ids.follow(tx.standing.last_id)
-            tx.begin_writing(self._ids, max(self._reading(), at), actor, why)
-            tx.adopting = frozenset(op.versions[0].id for op in operations if isinstance(op, Adopt))
+            self._begin_writing(tx, operations, at, tx.standing.last_id, actor, why)
             writing.look_ahead(tx, operations)
-            results = [_answer(tx, operation, meta) for operation, meta in zip(operations, metas, strict=True)]
+            results = answers(tx, operations, metas, _OTHERS)
             tx.finish()
         if not tx.erased:
             self._learn(tx)
-        return Outcome(tx.change, tx.seq, tuple(results))
+        return Outcome(tx.change, tx.seq, results)
 
     def _everywhere(self, act: Callable[[Transaction, int], T]) -> T:
         """Read the whole store, as those do who look after it."""
@@ -361,16 +311,7 @@ class PostgresStore:
             _principal(connection, principal)
         *standing, worked = connection.execute(_STANDING.encode()).fetchall()[0]
         where = Standing(*standing)
-        return Transaction(connection, scope, self._cache_of(where), where), max(where.at, worked)
-
-    def _cache_of(self, standing: Standing) -> Cache:
-        """The cache of what does not change before the next erasure, as of a moment."""
-        cache = self._cache
-        if cache.epoch != standing.epoch:
-            cache = Cache(standing.epoch)
-            if standing.epoch > self._cache.epoch:
-                self._cache = cache
-        return cache
+        return Transaction(connection, scope, self._cache_of(where.epoch), where), max(where.at, worked)
 
     def _learn(self, tx: Transaction) -> None:
         """Keep what a transaction that went well found out, unless something was erased since."""
@@ -390,9 +331,6 @@ class PostgresStore:
         except Error as error:
             raise faults.translate(error, self.name, self._timeout) from error
 
-    def _reading(self) -> int:
-        return to_micros(parse_time(self._clock()).astimezone(UTC))
-
 
 _NOBODY = Scope(user_id="-")
 """Stands for the scope where the principal covers all."""
@@ -400,11 +338,3 @@ _NOBODY = Scope(user_id="-")
 
 def _principal(connection: Connection, key: Key) -> None:
     connection.execute(b"SELECT set_config('remanence.scope', %s::text[]::text, true)", ([*key],))
-
-
-def _answer(tx: Transaction, operation: Operation, meta: str) -> Any:
-    if type(operation) not in _BLIND:
-        # The others look at rows, so those that wait have to be written first.
-        tx.flush()
-    act = _WITH_JSON.get(type(operation))
-    return _OTHERS[type(operation)](tx, operation) if act is None else act(tx, operation, meta)

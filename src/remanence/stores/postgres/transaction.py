@@ -1,39 +1,38 @@
-"""One batch in progress: what it may see, what it has drawn, and the rows that wait to be written together."""
+"""One batch in progress, over PostgreSQL: what has to be asked for, and the rows that wait to be written together."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
-from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from remanence.core.clock import from_micros
-from remanence.core.errors import EmbeddingSpaceMismatch
 from remanence.core.scope import FIELDS, Scope
 from remanence.stores.postgres.codec import (
     EVERYWHERE,
     KEY,
+    TEXTS,
     Key,
     Row,
     digest,
     is_hashed,
+    key_from,
     key_of,
     pack,
     scope_from,
     unpack,
 )
+from remanence.stores.postgres.erasing import PostgresErasureRows
+from remanence.stores.postgres.jobs import PostgresJobRows
 from remanence.stores.postgres.nearest import near_rows
 from remanence.stores.postgres.schema import Connection
-from remanence.substrates.records.id_source import IdSource
+from remanence.stores.postgres.writing import PostgresVersionRows
+from remanence.stores.relational import transaction as relational
+from remanence.stores.relational.transaction import Space
 from remanence.substrates.records.model import Vector
-from remanence.substrates.records.operations import JournalOp
-from remanence.substrates.records.packing import pack_detail, pack_terms
 
 if TYPE_CHECKING:
     import psycopg
 
-CACHED_TERMS = 1 << 20
 _EVER = -(1 << 63)
 """A time before all others."""
 
@@ -51,25 +50,11 @@ _INSERTS = {
 """Tables whose rows wait to be written together, and how many columns each has."""
 
 
-class Space(NamedTuple):
-    """An embedding space: its number, its dimension, and whether an index of its own has to be kept."""
-
-    number: int
-    dim: int
-    near: bool
-
-
-class Cache:
-    """What one process remembers of committed rows that cannot change before the next erasure.
-
-    `epoch` is the journal position of the newest erasure. A transaction that sees another epoch uses another cache.
-    """
+class Cache(relational.Cache[Key]):
+    """What one process remembers of committed rows."""
 
     def __init__(self, epoch: int) -> None:
-        self.epoch = epoch
-        self.tids: dict[str, int] = {}
-        self.terms: dict[int, str] = {}
-        self.scopes: dict[Key, Scope] = {}
+        super().__init__(epoch)
         self.placed: set[Key] = set()
         """Keys that are in the table of scopes."""
         self.only: dict[Key, Key | None] = {}
@@ -78,11 +63,7 @@ class Cache:
 
     def learn(self, other: Cache) -> None:
         """Take over what a committed transaction found out."""
-        if len(self.tids) + len(other.tids) > CACHED_TERMS:
-            self.tids, self.terms = {}, {}
-        self.tids.update(other.tids)
-        self.terms.update(other.terms)
-        self.scopes.update(other.scopes)
+        self.learn_words(other)
         self.placed |= other.placed
         self.only.update(other.only)
 
@@ -104,48 +85,45 @@ NOWHERE = Standing(0, _EVER, "", 0, 0, 0, 0)
 """Stands for what is not known yet."""
 
 
-class Transaction:
-    """State of one batch inside an open transaction."""
+class Transaction(relational.Transaction[Key]):
+    """State of one batch inside an open transaction. The key of a scope is its four columns."""
+
+    found: Cache
 
     def __init__(self, connection: Connection, scope: Scope, committed: Cache, standing: Standing) -> None:
+        super().__init__(scope, standing.seq, committed, Cache(committed.epoch), TEXTS)
         self.connection = connection
-        self.scope = scope
         self.key = key_of(scope)
-        self.seq = standing.seq
-        """Last journal position, unwritten entries included."""
         self.late = standing.late
         """Last position in the stream of late vectors."""
         self.reindexed = standing.reindexed
         """Journal position of the last reindexing."""
-        self.change: str | None = None
-        self.now = 0
-        """Microseconds; set for batches that write."""
-        self.moment: datetime = from_micros(0)
-        self.erased = False
-        """Whether this batch destroyed something."""
-        self.adopting: frozenset[str] = frozenset()
-        """Ids of the records that this batch adopts."""
-        self.worked = False
-        """Whether this batch made or changed a job."""
-        self.unnamed: list[str] = []
-        """Jobs of this batch that were made before it had a change."""
-        self.actor = ""
-        self._why = ""
         self.standing = standing
         self._tid = standing.tid
-        self._newest_id = ""
-        self._ids: IdSource | None = None
-        self.found = Cache(committed.epoch)
-        self._remember(committed)
+        self._committed = committed
         self._spaces: dict[str, Space | None] = {}
         self._only: tuple[Key | None] | None = None
         self._owners: dict[str, Key | None] = {}
         self._taken: dict[str, bool] = {}
-        self._versions: list[tuple[Row, Sequence[str], str]] = []
         self._waiting: dict[str, list[Row]] = {table: [] for table in _INSERTS}
         self._near: dict[Space, list[tuple[Key, int, Vector]]] = {}
         self.in_one_piece = False
         """Whether statements are made before it is known where the store stands, and answered all at once."""
+
+    @property
+    def rows(self) -> PostgresVersionRows:
+        """Rows of versions and of what hangs on them."""
+        return PostgresVersionRows(self)
+
+    @property
+    def jobs(self) -> PostgresJobRows:
+        """Rows of the outbox."""
+        return PostgresJobRows(self)
+
+    @property
+    def erasing(self) -> PostgresErasureRows:
+        """Rows as an erasure sees them."""
+        return PostgresErasureRows(self)
 
     def take_for_granted(self) -> bool:
         """Make statements by what was known before (see `asking.at_once`); whether the one scope has to be checked."""
@@ -193,49 +171,21 @@ class Transaction:
         yield
         self.confine(self.key)
 
-    def begin_writing(self, ids: IdSource, now: int, actor: str, why: str) -> None:
-        """Give the batch what only writing needs: ids, the time in microseconds, and who does it for what reason."""
-        self._ids = ids
-        self.now, self.moment = now, from_micros(now)
-        self.actor, self._why = actor, why
-
-    def follow(self, id: str) -> None:
-        """Stay above an id that came from elsewhere."""
-        assert self._ids is not None, "only batches that write take in ids"
-        self._ids.follow(id)
-        self._newest_id = max(self._newest_id, id)
-
-    def draw(self) -> str:
-        """A new ULID."""
-        assert self._ids is not None, "only batches that write draw ids"
-        self._newest_id = self._ids.draw(self.now)
-        return self._newest_id
-
     def forget_caches(self) -> None:
         """After an erasure within this batch: rows that caches remember may be gone."""
         self.erased = True
-        self.found = Cache(self.seq)
+        self._committed = self.found = Cache(self.seq)
         self._remember(self.found)
         self._owners.clear()
         self._taken.clear()
         self._spaces.clear()
         self._only = None
 
-    def _remember(self, cache: Cache) -> None:
-        self._committed = cache
-        # A cache that has grown too large begins new dictionaries: what was found in the old ones stays good.
-        self._tids, self._terms = cache.tids, cache.terms
-
-    @property
-    def epoch(self) -> int:
-        """Journal position of the newest erasure."""
-        return self.found.epoch
-
     # Scopes
 
     def scope_of(self, key: Sequence[str]) -> Scope:
         """The scope behind four columns."""
-        columns: Key = (key[0], key[1], key[2], key[3])
+        columns = key_from(key)
         scope = self._committed.scopes.get(columns) or self.found.scopes.get(columns)
         if scope is None:
             if self.unknown_scopes((columns,)):
@@ -257,7 +207,7 @@ class Transaction:
 
     def learn_scopes(self, rows: Iterable[Row]) -> None:
         """Take note of what `LONG_SCOPE` has answered."""
-        self.found.scopes.update(((row[0], row[1], row[2], row[3]), scope_from(row[4])) for row in rows)
+        self.found.scopes.update((key_from(row[:4]), scope_from(row[4])) for row in rows)
 
     def place(self, scope: Scope) -> Key:
         """The key of a scope, which is noted down where it is new."""
@@ -299,7 +249,7 @@ class Transaction:
             rows = self.execute(
                 f"SELECT {KEY} FROM scopes WHERE {where} LIMIT 2", [value for _, value in ids]
             ).fetchall()
-            self._only = ((rows[0][0], rows[0][1], rows[0][2], rows[0][3]) if len(rows) == 1 else None,)
+            self._only = (key_from(rows[0]) if len(rows) == 1 else None,)
         return self._only[0]
 
     # Records
@@ -313,7 +263,7 @@ class Transaction:
         query = f"SELECT DISTINCT id, {KEY} FROM versions WHERE id = ANY(%s)"
         for id, *key in self.execute(query, ([*map(pack, missing)],)):
             if self.covers(key):
-                self._owners[id] = (key[0], key[1], key[2], key[3])
+                self._owners[id] = key_from(key)
 
     def owner(self, id: str) -> Key | None:
         """The scope columns of a record if it exists and is covered, whatever its versions' state."""
@@ -337,73 +287,28 @@ class Transaction:
 
     # Terms
 
-    def known_tids(self, terms: Iterable[str]) -> tuple[dict[str, int], dict[bytes, str]]:
-        """The integers of those terms that are known to occur, and the others by digest, to be asked for by `TIDS`."""
-        known, found = self._tids, self.found.tids
-        missing = {}
-        answer = {}
-        for term in terms:
-            tid = known.get(term) or found.get(term)
-            if tid is None:
-                missing[digest(term)] = term
-            else:
-                answer[term] = tid
-        return answer, missing
+    def read_tids(self, terms: Sequence[str]) -> Iterable[tuple[str, int]]:
+        """The integers of those terms that occur in the store, each with its term."""
+        by_digest = {digest(term): term for term in terms}
+        return tids_of(by_digest, self.execute(TIDS, ([*by_digest],)))
 
-    def learn_tids(self, missing: Mapping[bytes, str], rows: Iterable[Row]) -> dict[str, int]:
-        """Take note of what `TIDS` has answered."""
-        answer = {missing[bytes(key)]: tid for key, tid in rows}
-        self.found.tids.update(answer)
-        self.found.terms.update((tid, term) for term, tid in answer.items())
-        return answer
-
-    def tids(self, terms: Iterable[str]) -> dict[str, int]:
-        """The integers of those terms that occur in the store."""
-        answer, missing = self.known_tids(terms)
-        if missing:
-            answer |= self.learn_tids(missing, self.execute(TIDS, ([*missing],)))
-        return answer
-
-    def unknown_terms(self, tids: Iterable[int]) -> list[int]:
-        """Those integers whose terms have to be asked for, by `TERMS`."""
-        known, found = self._terms, self.found.terms
-        return [tid for tid in set(tids) if tid not in known and tid not in found]
+    def read_terms(self, tids: Sequence[int]) -> Iterable[tuple[int, str]]:
+        """The terms behind integers, each with its integer."""
+        return terms_of(self.execute(TERMS, ([*tids],)))
 
     def learn_terms(self, rows: Iterable[Row]) -> None:
         """Take note of what `TERMS` has answered."""
-        self.found.terms.update((tid, unpack(column)) for tid, column in rows)
+        self.found.terms.update(terms_of(rows))
 
-    def decode(self, tids: tuple[int, ...]) -> tuple[str, ...]:
-        """The terms behind a stream of integers."""
-        known, found = self._terms, self.found.terms
-        try:
-            return tuple(map(known.__getitem__, tids))
-        except KeyError:
-            if missing := self.unknown_terms(tids):
-                self.learn_terms(self.execute(TERMS, (missing,)))
-        return tuple([known.get(tid) or found[tid] for tid in tids])
-
-    def _intern(self, streams: Sequence[Sequence[str]]) -> dict[str, int]:
-        """Integers for all terms of the streams; new terms get new ones, in order of appearance."""
-        distinct = dict.fromkeys(chain.from_iterable(streams))
-        tids = self.tids(distinct)
-        new = [term for term in distinct if term not in tids]
-        if new:
-            fresh = dict(zip(new, range(self._tid + 1, self._tid + 1 + len(new)), strict=True))
-            self._tid += len(new)
-            self.execute(
-                "INSERT INTO vocab SELECT * FROM unnest(%s::int[], %s::bytea[], %s::text[])",
-                ([*fresh.values()], [*map(digest, new)], [*map(pack, new)]),
-            )
-            tids.update(fresh)
-            self.found.tids.update(fresh)
-            self.found.terms.update(zip(fresh.values(), new, strict=True))
-        return tids
-
-    def stream(self, terms: Sequence[str]) -> bytes:
-        """A term stream as the column keeps it; terms that are new to the store get integers."""
-        tids = self._intern([terms])
-        return pack_terms([tids[term] for term in terms])
+    def add_terms(self, terms: Sequence[str]) -> range:
+        """Write terms that are new to the store; the integers that they get."""
+        fresh = range(self._tid + 1, self._tid + 1 + len(terms))
+        self._tid += len(terms)
+        self.execute(
+            "INSERT INTO vocab SELECT * FROM unnest(%s::int[], %s::bytea[], %s::text[])",
+            ([*fresh], [*map(digest, terms)], [*map(pack, terms)]),
+        )
+        return fresh
 
     # Spaces
 
@@ -414,50 +319,24 @@ class Transaction:
             self._spaces[key] = None if row is None else Space(*row)
         return self._spaces[key]
 
-    def space_for(self, vector: Vector) -> Space:
-        """A vector's space, which is made when it is new. Raises `EmbeddingSpaceMismatch`."""
-        dim = len(vector.data)
-        space = self.space(vector.space)
-        if space is None:
-            insert = "INSERT INTO spaces(digest, key, dim) VALUES (%s, %s, %s) RETURNING space"
-            ((number,),) = self.execute(insert, (digest(vector.space), pack(vector.space), dim)).fetchall()
-            space = self._spaces[vector.space] = Space(number, dim, False)
-        if space.dim != dim:
-            raise EmbeddingSpaceMismatch(
-                f"the store holds vectors of {space.dim} dimensions in space {vector.space!r}, this one has {dim}; "
-                "give the new model its own space with `remanence reembed`"
-            )
+    def add_space(self, key: str, dim: int) -> Space:
+        """Note down a space that is new."""
+        insert = "INSERT INTO spaces(digest, key, dim) VALUES (%s, %s, %s) RETURNING space"
+        ((number,),) = self.execute(insert, (digest(key), pack(key), dim)).fetchall()
+        space = self._spaces[key] = Space(number, dim)
         return space
 
-    # Writing
+    # Rows that wait
 
-    def begin_change(self) -> str:
-        """The id of this batch's change, drawn at its first journaled effect."""
-        if self.change is None:
-            self.change = self.draw()
-        return self.change
+    def add_entry(self, key: Key, change: str, columns: Row) -> None:
+        """Keep a line of the journal until the next `flush`."""
+        who = (pack(self.actor), pack(self.why))
+        self._waiting["journal"].append((*key, self.seq, change, self.now, *who, *columns))
 
-    def enter(
-        self,
-        op: JournalOp,
-        key: Key,
-        id: str,
-        version: int,
-        other: str | None = None,
-        detail: Mapping[str, Any] | None = None,
-    ) -> int:
-        """Add a line to the journal and return its position; the first one of a batch draws the change's id."""
-        change = self.begin_change()
-        self.seq += 1
-        note = pack_detail(detail) if detail else None
-        who = (pack(self.actor), pack(self._why))
-        self._waiting["journal"].append((*key, self.seq, change, self.now, *who, op, id, version, other, note))
-        return self.seq
-
-    def add_version(self, row: Row, terms: Sequence[str], text: str) -> None:
-        """Keep a row of `versions` without its two last columns until the next `flush`."""
-        self._versions.append((row, terms, text))
-        self._owners[row[5]] = (row[0], row[1], row[2], row[3])
+    def add_version(self, key: Key, seq: int, id: str, columns: Row, terms: Sequence[str], text: str) -> None:
+        """Keep a version until the next `flush`."""
+        self._versions.append(((*key, seq, id, *columns), terms, text))
+        self._owners[id] = key
 
     def add_vector(self, key: Key, space: Space, seq: int, vector: Vector, late: int | None = None) -> None:
         """Keep a vector until the next `flush`; `late` where it comes after its version, which may have one."""
@@ -477,11 +356,7 @@ class Transaction:
         """Write what waits, so that queries see it."""
         waiting = self._waiting
         if self._versions:
-            tids = self._intern([terms for _, terms, _ in self._versions])
-            waiting["versions"] = [
-                (*row, pack_terms([tids[term] for term in terms]), text) for row, terms, text in self._versions
-            ]
-            self._versions.clear()
+            waiting["versions"] = self._take_versions()
         for table, columns in _INSERTS.items():
             if rows := waiting[table]:
                 conflict = {
@@ -505,7 +380,7 @@ class Transaction:
         after = Standing(
             seq=self.seq,
             at=self.now if acted else before.at,
-            last_id=max(before.last_id, self._newest_id) if acted else before.last_id,
+            last_id=max(before.last_id, self.newest_id) if acted else before.last_id,
             late=self.late,
             reindexed=self.reindexed,
             epoch=self.epoch,
@@ -514,3 +389,13 @@ class Transaction:
         if after != before:
             places = ", ".join(f"{name} = %s" for name in Standing._fields)
             self.execute(f"UPDATE state SET {places}, residue = residue OR %s", (*after, self.erased))
+
+
+def tids_of(by_digest: Mapping[bytes, str], rows: Iterable[Row]) -> Iterator[tuple[str, int]]:
+    """Terms and their integers from what `TIDS` has answered."""
+    return ((by_digest[bytes(key)], tid) for key, tid in rows)
+
+
+def terms_of(rows: Iterable[Row]) -> Iterator[tuple[int, str]]:
+    """Integers and their terms from what `TERMS` has answered."""
+    return ((tid, unpack(column)) for tid, column in rows)

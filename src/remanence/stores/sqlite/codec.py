@@ -6,24 +6,21 @@ SQLite keeps text as UTF-8, which has no form for lone surrogates; such a string
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from remanence.core.clock import from_micros
 from remanence.core.scope import FIELDS, Scope
-from remanence.substrates.records.model import Record
-from remanence.substrates.records.packing import moment, unpack_sources
+from remanence.stores.relational.columns import RECORD, Row, Texts
+
+__all__ = ["RECORDS", "RECORD_COLUMNS", "TEXTS", "Column", "Row", "bounded", "chunks", "pack", "scope_from", "unpack"]
 
 Column = str | bytes
-Row = tuple[Any, ...]
 
-RECORD_COLUMNS = (
-    "v.id, v.version, v.kind, v.text, v.sid, v.event_at, v.zone, v.valid_from, v.valid_to, v.recorded_at, v.closed_at, "
-    "v.ended_at, v.speaker, v.role, v.language, v.sources, v.meta, v.terms, v.state, u.hits, u.last_hit, u.strength, "
-    "u.utility, v.origin, v.trust"
-)
+RECORD_COLUMNS = f"{RECORD}, v.sid"
 RECORDS = "versions v LEFT JOIN usage u ON u.sid = v.sid AND u.id = v.id"
+
+_CHUNKS = (1, 8, 64, 512)
+_BOUND = 1 << 62
 
 
 def pack(text: str) -> Column:
@@ -52,6 +49,9 @@ def unpack_optional(column: Column | None) -> str | None:
     return column if column is None or isinstance(column, str) else unpack(column)
 
 
+TEXTS = Texts(pack, pack_optional, unpack, unpack_optional)
+
+
 def scope_values(scope: Scope) -> tuple[str, ...]:
     """The four scope columns; an empty string stands for an id that is left out."""
     return tuple(getattr(scope, name) or "" for name in FIELDS)
@@ -62,38 +62,19 @@ def scope_from(values: Iterable[str]) -> Scope:
     return Scope(*(value or None for value in values))
 
 
-def record_from(row: Row, scope: Scope, terms: tuple[str, ...]) -> Record:
-    """A record from a row of `RECORD_COLUMNS`, its scope and its decoded term stream."""
-    (
-        id, version, kind, text, _, event_at, zone, valid_from, valid_to, recorded_at, closed_at,
-        ended_at, speaker, role, language, sources, meta, _, state, hits, last_hit, strength, utility,
-        origin, trust,
-    ) = row  # fmt: skip
-    begin = from_micros(event_at)
-    return Record(
-        id=id,
-        version=version,
-        kind=kind,
-        text=unpack(text),
-        scope=scope,
-        event_at=begin,
-        zone=unpack_optional(zone),
-        valid_from=begin if valid_from == event_at else from_micros(valid_from),
-        valid_to=moment(valid_to),
-        recorded_at=from_micros(recorded_at),
-        closed_at=moment(closed_at),
-        ended_at=moment(ended_at),
-        speaker=unpack_optional(speaker),
-        role=unpack_optional(role),
-        language=unpack_optional(language),
-        sources=unpack_sources(sources),
-        meta={} if meta is None else json.loads(meta),
-        terms=terms,
-        state=state,
-        hits=hits or 0,
-        last_hit=moment(last_hit),
-        strength=1.0 if strength is None else strength,
-        utility=utility or 0.0,
-        origin=unpack_optional(origin),
-        trust=trust,
-    )
+def chunks(values: Sequence[Any]) -> Iterable[tuple[str, tuple[Any, ...]]]:
+    """Cut values into `(placeholders, values)` for IN lists of few lengths, so that prepared statements are reused.
+
+    The last value is repeated to fill a list, which changes nothing for IN.
+    """
+    done = 0
+    while done < len(values):
+        part = tuple(values[done : done + _CHUNKS[-1]])
+        done += len(part)
+        size = next(size for size in _CHUNKS if size >= len(part))
+        yield ",".join("?" * size), part + part[-1:] * (size - len(part))
+
+
+def bounded(number: int) -> int:
+    """A caller's number, cut to what SQLite can hold; positions, versions and limits never come near."""
+    return max(-_BOUND, min(number, _BOUND))

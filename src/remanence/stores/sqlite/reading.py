@@ -10,10 +10,23 @@ from itertools import chain, islice
 from typing import Any
 
 from remanence.core.clock import from_micros
-from remanence.core.errors import NotFound
 from remanence.core.scope import FIELDS
-from remanence.stores.sqlite.codec import RECORD_COLUMNS, RECORDS, Row, pack, record_from, scope_from, unpack
-from remanence.stores.sqlite.transaction import Transaction, bounded, chunks
+from remanence.stores.relational import reading
+from remanence.stores.relational.columns import KEY_AT, TERMS_AT, entry_from, record_from
+from remanence.stores.relational.reading import Condition, edges_from
+from remanence.stores.relational.writing import no_record
+from remanence.stores.sqlite.codec import (
+    RECORD_COLUMNS,
+    RECORDS,
+    TEXTS,
+    Row,
+    bounded,
+    chunks,
+    pack,
+    scope_from,
+    unpack,
+)
+from remanence.stores.sqlite.transaction import Transaction
 from remanence.substrates.records.filters import compile_filter
 from remanence.substrates.records.model import DERIVED, Edge, Record, View
 from remanence.substrates.records.operations import (
@@ -45,13 +58,13 @@ def get(tx: Transaction, operation: Get) -> tuple[Record | None, ...]:
     for marks, values in chunks(_wellformed(operation.ids)):
         query = f"SELECT {RECORD_COLUMNS} FROM {RECORDS} WHERE v.id IN ({marks}) AND {shown}"
         for row in tx.execute(query, (*values, *shown_values)):
-            if tx.covers(row[4]) and (row[0] not in rows or rows[row[0]][1] < row[1]):
+            if tx.covers(row[KEY_AT]) and (row[0] not in rows or rows[row[0]][1] < row[1]):
                 rows[row[0]] = row
     # The words of all of them at once, instead of one query for each.
-    streams = [unpack_terms(row[17]) for row in rows.values()]
+    streams = [unpack_terms(row[TERMS_AT]) for row in rows.values()]
     words = iter(tx.decode(tuple(chain.from_iterable(streams))))
     records = {
-        row[0]: record_from(row, tx.scope_of(row[4]), tuple(islice(words, len(stream))))
+        row[0]: record_from(row, tx.scope_of(row[KEY_AT]), tuple(islice(words, len(stream))), TEXTS)
         for row, stream in zip(rows.values(), streams, strict=True)
     }
     return tuple([records.get(id) for id in operation.ids])
@@ -138,10 +151,7 @@ def edges(tx: Transaction, operation: Edges) -> tuple[Edge, ...]:
                 ending = f"{columns} e.target_sid = ? AND e.target IN ({marks}) AND {source}"
                 for query in (starting, ending):
                     rows.update(tx.execute(query, (sid, *ids, *values)))
-    found = [Edge(source, target, unpack(type), weight) for source, target, type, weight in rows]
-    if operation.types is not None:
-        found = [edge for edge in found if edge.type in operation.types]
-    return tuple(sorted(found))
+    return edges_from(rows, operation.types, TEXTS)
 
 
 def changes(tx: Transaction, operation: Changes) -> tuple[JournalEntry, ...]:
@@ -164,27 +174,12 @@ def changes(tx: Transaction, operation: Changes) -> tuple[JournalEntry, ...]:
         )
         parameters += [pack(operation.id)] * 3
     query = (
-        "SELECT j.seq, c.change, c.at, c.actor, c.why, j.sid, j.op, j.id, j.version, j.detail "
+        "SELECT j.seq, c.change, c.at, c.actor, c.why, j.op, j.id, j.version, j.detail, j.sid "
         f"FROM journal j JOIN changes c ON c.first = j.first WHERE {' AND '.join(conditions)} ORDER BY j.seq LIMIT ?"
     )
     parameters.append(-1 if operation.limit is None else bounded(operation.limit))
-    return tuple(
-        [
-            JournalEntry(
-                seq=seq,
-                change=change,
-                at=from_micros(at),
-                actor=unpack(actor),
-                why=unpack(why),
-                scope=tx.scope_of(sid),
-                op=op,
-                id=id,
-                version=version,
-                detail={} if detail is None else json.loads(detail),
-            )
-            for seq, change, at, actor, why, sid, op, id, version, detail in tx.execute(query, parameters).fetchall()
-        ]
-    )
+    rows = tx.execute(query, parameters).fetchall()
+    return tuple([entry_from(row[:-1], tx.scope_of(row[-1]), TEXTS) for row in rows])
 
 
 def lookup(tx: Transaction, operation: Lookup) -> tuple[int | None, ...]:
@@ -201,7 +196,7 @@ def pending(tx: Transaction, operation: Pending) -> tuple[Record, ...]:
         f"SELECT {RECORD_COLUMNS} FROM {RECORDS} WHERE {where} AND v.closed_at IS NULL AND NOT EXISTS "
         "(SELECT 1 FROM vectors e WHERE e.sid = v.sid AND e.space = ? AND e.seq = v.seq) ORDER BY v.seq LIMIT ?"
     )
-    rows = tx.execute(query, (*values, space[0] if space else 0, bounded(operation.limit))).fetchall()
+    rows = tx.execute(query, (*values, space.number if space else 0, bounded(operation.limit))).fetchall()
     return tuple([_record(tx, row) for row in rows])
 
 
@@ -241,30 +236,9 @@ def receipts(tx: Transaction, operation: Receipts) -> tuple[Receipt, ...]:
     return tuple(found)
 
 
-def visible(view: View, of: str = "v") -> tuple[str, tuple[int, ...]]:
+def visible(view: View, of: str = "v") -> Condition:
     """`View.shows` as an SQL condition over the `versions` called `of`, with its parameters."""
-    now, as_of, known_at = view.micros()
-    at = now if as_of is None else as_of
-    # Without as_of, what lies ahead is judged at its own beginning: its start does not hide it, its end does.
-    moment = f"max(?, {of}.valid_from)" if as_of is None else "?"
-    conditions = [f"({of}.valid_to IS NULL OR {of}.valid_to > {moment})"]
-    values = [at]
-    if as_of is not None:
-        conditions.append(f"{of}.valid_from <= ?")
-        values.append(at)
-    if known_at is None:
-        conditions.append(f"({of}.ended_at IS NULL OR {of}.ended_at > {moment})")
-        values.append(at)
-    else:
-        closed = f"{of}.closed_at IS NULL OR {of}.closed_at > ? OR {of}.ended_at > {moment}"
-        conditions.append(f"{of}.recorded_at <= ? AND ({closed})")
-        values += [known_at, known_at, at]
-    return " AND ".join(conditions), tuple(values)
-
-
-def no_record(tx: Transaction, id: str) -> NotFound:
-    """The error for an id that does not exist as far as this scope can see."""
-    return NotFound(f"no record {id!r} in scope {tx.scope}")
+    return reading.visible(view, of, mark="?", later="max")
 
 
 def _newest_visible(tx: Transaction, operation: Find) -> Generator[Row, None, None]:
@@ -332,7 +306,7 @@ def _by_seq(tx: Transaction, seqs: list[int]) -> Iterator[Row]:
         yield from (rows[seq] for seq in part)
 
 
-def _found(operation: Find, of: str) -> tuple[str, tuple[int, ...]]:
+def _found(operation: Find, of: str) -> Condition:
     """The condition that a version is among those of which the newest is found, with its parameters."""
     shown, values = visible(operation.view, of)
     if not operation.closed:
@@ -344,7 +318,7 @@ def _found(operation: Find, of: str) -> tuple[str, tuple[int, ...]]:
     )
 
 
-def _newest_is(operation: Find | Count, shown: str, values: tuple[int, ...]) -> tuple[str, list[Any]]:
+def _newest_is(operation: Find | Count, shown: str, values: tuple[Any, ...]) -> tuple[str, list[Any]]:
     """What else an SQL condition asks of a version for the operation's `kinds` and `derived`, empty for nothing.
 
     They are asked of that version alone of which no newer one `n` of its record meets the condition `shown`.
@@ -366,7 +340,7 @@ def _newest_is(operation: Find | Count, shown: str, values: tuple[int, ...]) -> 
 
 
 def _record(tx: Transaction, row: Row) -> Record:
-    return record_from(row, tx.scope_of(row[4]), tx.decode(unpack_terms(row[17])))
+    return record_from(row, tx.scope_of(row[KEY_AT]), tx.decode(unpack_terms(row[TERMS_AT])), TEXTS)
 
 
 def _wellformed(ids: tuple[str, ...]) -> list[str]:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from remanence.core.scope import Scope
-from remanence.stores.sqlite.codec import Row, unpack
-from remanence.stores.sqlite.transaction import Transaction, bounded, chunks
+from remanence.stores.sqlite.codec import Row, bounded, chunks, unpack
+from remanence.stores.sqlite.transaction import Transaction
 from remanence.substrates.records.model import AWAY
 from remanence.substrates.records.operations import NEVER, Columns, Scan
 
@@ -167,7 +167,7 @@ def _vectors(
     space = None if operation.space is None else tx.space(operation.space)
     if space is None:
         return None, scales
-    number, dim = space
+    number, dim, _ = space
     vectors = None
     parts = [("e.sid = ?", (sid,)) for sid in sids]
     for where, values in parts if len(parts) <= _FEW_SCOPES else [tx.covered("e.sid")]:
@@ -192,5 +192,5 @@ def _embedded(tx: Transaction, operation: Scan, after: int) -> list[tuple[str, i
         "SELECT v.id, v.version, e.data, e.scale, e.sid FROM vectors e INDEXED BY vectors_late "
         "JOIN versions v ON v.seq = e.seq WHERE e.late > ? AND e.space = ? AND e.seq <= ? ORDER BY e.late"
     )
-    rows = tx.execute(query, (bounded(operation.vectors_after), space[0], after))
+    rows = tx.execute(query, (bounded(operation.vectors_after), space.number, after))
     return [row[:4] for row in rows if tx.covers(row[4])]

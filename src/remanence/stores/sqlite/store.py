@@ -4,80 +4,45 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from remanence.core.clock import Clock, parse_time, to_micros, utc_now
-from remanence.core.ids import RandomBits, os_bits
+from remanence.core.clock import Clock, utc_now
+from remanence.core.ids import RandomBits
 from remanence.core.scope import Scope
-from remanence.stores.sqlite import erasing, jobs, maintenance, reading, residue, scanning, schema, writing
+from remanence.stores.relational.dispatch import WRITING, answers
+from remanence.stores.relational.store import RelationalStore
+from remanence.stores.sqlite import jobs, maintenance, reading, residue, scanning, schema
 from remanence.stores.sqlite.connection import Connections, transaction
 from remanence.stores.sqlite.maintenance import StoreInfo
 from remanence.stores.sqlite.transaction import Cache, Transaction
 from remanence.stores.sqlite.turns import Batch, copied
 from remanence.substrates.records.checks import check_batch, check_due, writes
-from remanence.substrates.records.id_source import IdSource
 from remanence.substrates.records.model import View
 from remanence.substrates.records.operations import (
-    Adopt,
     Changes,
-    Close,
     Count,
-    Discard,
     Edges,
-    Embed,
-    Enqueue,
     Erase,
     Find,
     Get,
     History,
-    Jobs,
-    Lease,
-    Link,
     Lookup,
     Operation,
     Outcome,
     Pending,
-    Put,
     Receipt,
     Receipts,
-    Reindex,
-    Renew,
-    Requeue,
-    Restore,
-    Revise,
     Scan,
-    Settle,
     Spaces,
-    Touch,
-    Unlink,
 )
 from remanence.substrates.records.port import Tally
 
 if TYPE_CHECKING:
     from remanence.stores.sqlite.verify import VerificationReport
 
-# These take the canonical JSON of their draft's metadata, or of their payload, besides; `Put` and `Enqueue` do too.
-_WITH_JSON: dict[type, Callable[[Transaction, Any, str], Any]] = {
-    Revise: writing.revise,
-    Adopt: writing.adopt,
-    Settle: jobs.settle,
-}
 _OTHERS: dict[type, Callable[[Transaction, Any], Any]] = {
-    Close: writing.close,
-    Restore: writing.restore,
-    Link: writing.link,
-    Unlink: writing.unlink,
-    Embed: writing.embed,
-    Reindex: writing.reindex,
-    Touch: writing.touch,
-    Erase: erasing.erase,
-    Lease: jobs.lease,
-    Renew: jobs.renew,
-    Requeue: jobs.requeue,
-    Discard: jobs.discard,
-    Jobs: jobs.jobs,
+    **WRITING,
     Get: reading.get,
     Find: reading.find,
     Count: reading.count,
@@ -108,7 +73,7 @@ class _Last(NamedTuple):
     epoch: int
 
 
-class SqliteStore:
+class SqliteStore(RelationalStore[Cache]):
     """A `RecordStore` in one file that many threads and processes share.
 
     The constructor touches nothing; the first batch opens the file, or makes it and the folders above it.
@@ -126,12 +91,9 @@ class SqliteStore:
         busy_timeout: float = 30.0,
         durable: bool = True,
     ) -> None:
+        super().__init__(clock, random_bits, busy_timeout, Cache)
         self.path = Path(path)
-        self._clock = clock
-        self._ids = IdSource(random_bits or os_bits)
-        self._timeout = busy_timeout
         self._connections = Connections(self.path, timeout=busy_timeout, durable=durable)
-        self._cache = Cache(0)
 
     def batch(self, operations: Sequence[Operation], *, scope: Scope, actor: str = "", why: str = "") -> Outcome:
         """Run `operations` in order, atomically, under `scope`; see `RecordStore`."""
@@ -177,12 +139,6 @@ class SqliteStore:
     def close(self) -> None:
         """Close the file. Idempotent; later use raises `StoreClosed`."""
         self._connections.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def clear_residue(self) -> bool:
         """Wipe erased bytes that an erasure had to leave in the file because other processes were reading it.
@@ -250,11 +206,8 @@ class SqliteStore:
             connection.execute("SAVEPOINT batch")
         try:
             tx, cache, last = self._begin(connection, batch.scope)
-            self._ids.follow(last.id)
-            tx.begin_writing(self._ids, max(self._reading(), last.at), batch.actor, batch.why)
-            tx.adopting = frozenset(op.versions[0].id for op in batch.operations if isinstance(op, Adopt))
-            pairs = zip(batch.operations, batch.metas, strict=True)
-            results = tuple([_answer(tx, operation, meta) for operation, meta in pairs])
+            self._begin_writing(tx, batch.operations, last.at, last.id, batch.actor, batch.why)
+            results = answers(tx, batch.operations, batch.metas, _OTHERS)
             tx.flush()
             jobs.finish(tx)
         except sqlite3.Error:
@@ -280,27 +233,9 @@ class SqliteStore:
             cache.learn(tx.found)
         batch.outcome = Outcome(tx.change, tx.seq, results)
 
-    def _reading(self) -> int:
-        return to_micros(parse_time(self._clock()).astimezone(UTC))
-
     def _begin(self, connection: sqlite3.Connection, scope: Scope) -> tuple[Transaction, Cache, _Last]:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         schema.refuse_newer(self.path, version)
         last = _Last(*connection.execute(_STATE).fetchone())
-        cache = self._cache
-        if cache.epoch != last.epoch:
-            cache = Cache(last.epoch)
-            if last.epoch > self._cache.epoch:
-                self._cache = cache
+        cache = self._cache_of(last.epoch)
         return Transaction(connection, scope, cache, last.seq), cache, last
-
-
-def _answer(tx: Transaction, operation: Operation, meta: str) -> Any:
-    if type(operation) is Put:
-        return writing.put(tx, operation, meta)
-    if type(operation) is Enqueue:
-        return jobs.enqueue(tx, operation, meta)
-    # All other operations look at rows, so those that wait have to be written first.
-    tx.flush()
-    act = _WITH_JSON.get(type(operation))
-    return _OTHERS[type(operation)](tx, operation) if act is None else act(tx, operation, meta)

@@ -1,0 +1,1 @@
+"""What stores over tables do alike."""
