@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from remanence.core.scope import Scope
+from remanence.stores.relational.searching import forms
 from remanence.stores.sqlite import SqliteStore, connection, residue
-from remanence.stores.sqlite.verify import forms, verify_erasure
+from remanence.stores.sqlite.verify import verify_erasure
 from remanence.substrates.records.model import Draft, Edge, Source, Vector
 from remanence.substrates.records.operations import (
     Changes,

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remanence.core.errors import StoreError
+from remanence.stores.relational.searching import FRAGMENTS, Needles, find_naive, forms, fragments
 from remanence.stores.sqlite import verify
-from remanence.stores.sqlite.verify import Needles, find_naive, forms, fragments, verify_erasure
+from remanence.stores.sqlite.verify import verify_erasure
 from remanence.substrates.records.model import Draft
 from remanence.substrates.records.operations import Erase, Put
 from tests.stores.sqlite.support import ANA, BOB, add, ask, files, fresh
@@ -104,7 +105,7 @@ def test_fragments_of_long_short_and_unspaced_phrases() -> None:
         "週從里斯本搬到了奧斯陸。",
     ]
     long = " ".join(map(str, range(10_000)))
-    assert len(fragments(long)) <= verify.FRAGMENTS
+    assert len(fragments(long)) <= FRAGMENTS
     assert fragments(long)[0] == "0 1 2 3"
 
 

@@ -12,12 +12,21 @@ from remanence.stores.postgres.codec import KEY
 from remanence.stores.postgres.reading import visible
 from remanence.stores.postgres.schema import EVERYWHERE, SCOPED, SHARED, Connection, run
 from remanence.stores.postgres.transaction import Transaction
+from remanence.stores.relational.invariants import (
+    CLOSED_WHOLLY,
+    LINEAGE,
+    NEWEST_OPEN,
+    ONE_OPEN,
+    OPENS,
+    REINDEXED,
+    broken,
+    job_whole,
+    unknown_terms,
+)
 from remanence.substrates.records.model import DERIVED, View
-from remanence.substrates.records.packing import unpack_terms
 from remanence.substrates.records.port import Tally
 
 _POLL = 0.02
-_OPENS = "('put', 'revise', 'restore', 'adopt')"
 
 
 def _same(one: str, other: str, prefix: str = "") -> str:
@@ -28,19 +37,15 @@ def _same(one: str, other: str, prefix: str = "") -> str:
 _INVARIANTS = (
     (
         f"SELECT v.id, v.version FROM versions v LEFT JOIN journal j ON j.seq = v.seq AND {_same('v', 'j')} "
-        f"WHERE j.seq IS NULL OR j.id <> v.id OR j.version <> v.version OR j.op NOT IN {_OPENS}",
+        f"WHERE j.seq IS NULL OR j.id <> v.id OR j.version <> v.version OR j.op NOT IN {OPENS}",
         "version {1} of record {0} has no journal entry of its own",
     ),
     (
-        f"SELECT j.seq, j.id FROM journal j WHERE j.op IN {_OPENS} AND NOT EXISTS "
+        f"SELECT j.seq, j.id FROM journal j WHERE j.op IN {OPENS} AND NOT EXISTS "
         f"(SELECT 1 FROM versions v WHERE v.seq = j.seq AND {_same('v', 'j')})",
         "journal entry {0} opened a version of record {1} that is not there",
     ),
-    (
-        "SELECT j.seq, j.version, j.id FROM journal j WHERE j.op = 'reindex' AND NOT EXISTS "
-        "(SELECT 1 FROM versions v WHERE v.id = j.id AND v.version = j.version)",
-        "journal entry {0} reindexed version {1} of record {2}, which is not there",
-    ),
+    REINDEXED,
     (
         "SELECT change, count(DISTINCT at) FROM journal GROUP BY change HAVING count(DISTINCT at) > 1",
         "change {0} has {1} times",
@@ -54,20 +59,9 @@ _INVARIANTS = (
         "SELECT seq FROM journal WHERE seq > (SELECT seq FROM state)",
         "journal position {0} lies beyond the last one given out",
     ),
-    (
-        "SELECT id, count(*) FROM versions WHERE closed_at IS NULL GROUP BY id HAVING count(*) > 1",
-        "record {0} has {1} open versions",
-    ),
-    (
-        "SELECT id, version FROM versions v WHERE closed_at IS NULL AND EXISTS "
-        "(SELECT 1 FROM versions n WHERE n.id = v.id AND n.version > v.version)",
-        "version {1} of record {0} is open although it is not the newest",
-    ),
-    (
-        "SELECT id, version FROM versions WHERE (closed_at IS NULL) <> (closed_seq IS NULL) OR "
-        "(closed_at IS NULL) <> (ended_at IS NULL) OR closed_at < recorded_at OR ended_at < valid_from",
-        "version {1} of record {0} is closed by halves",
-    ),
+    ONE_OPEN,
+    NEWEST_OPEN,
+    CLOSED_WHOLLY,
     (
         f"SELECT id FROM versions GROUP BY id HAVING count(DISTINCT ({KEY})) > 1",
         "record {0} lies in more than one scope",
@@ -91,18 +85,9 @@ _INVARIANTS = (
         f"SELECT id FROM usage u WHERE NOT EXISTS (SELECT 1 FROM versions v WHERE v.id = u.id AND {_same('v', 'u')})",
         "the counters of {0} belong to no record",
     ),
-    (
-        "SELECT source, seq FROM lineage l WHERE NOT EXISTS (SELECT 1 FROM versions v WHERE v.seq = l.seq) "
-        "OR NOT EXISTS (SELECT 1 FROM versions v WHERE v.id = l.source)",
-        "the derivation of journal position {1} from {0} has a loose end",
-    ),
+    LINEAGE,
     ("SELECT id FROM retired WHERE id IN (SELECT id FROM versions)", "record {0} is there although it was erased"),
-    (
-        "SELECT id, state FROM jobs WHERE (leased_until IS NULL) <> (worker IS NULL) OR "
-        "ready IS DISTINCT FROM CASE state WHEN 'waiting' THEN due WHEN 'leased' THEN leased_until END OR "
-        "state NOT IN ('waiting', 'leased', 'dead') OR (state = 'leased') <> (leased_until IS NOT NULL)",
-        "job {0} is {1} by halves",
-    ),
+    job_whole("IS DISTINCT FROM"),
 )
 
 
@@ -126,15 +111,11 @@ class StoreInfo:
 
 def check(tx: Transaction) -> list[str]:
     """What is wrong, in sentences: what the tables promise each other."""
-    found = []
-    for query, sentence in _INVARIANTS:
-        found += [sentence.format(*row) for row in tx.execute(query).fetchall()]
+    found = [*broken(_INVARIANTS, lambda query: tx.execute(query).fetchall())]
     known = {tid for (tid,) in tx.execute("SELECT tid FROM vocab")}
     with tx.connection.cursor("check", binary=True) as cursor:
         cursor.execute(b"SELECT seq, terms FROM versions")
-        for seq, terms in cursor:
-            if len(terms) % 4 or not known.issuperset(unpack_terms(terms)):
-                found.append(f"the terms of journal position {seq} are not all in the vocabulary")
+        found += unknown_terms(known, cursor)
     return found
 
 

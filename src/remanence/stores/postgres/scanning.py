@@ -6,7 +6,6 @@ together, which costs it less than sending rows, and numpy takes them apart. Wha
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
@@ -14,11 +13,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from remanence.core.scope import FIELDS, Scope
+from remanence.core.scope import FIELDS
 from remanence.stores.postgres.asking import AT_ONCE, Ask, Asked, Steps, TooMuch, learn
 from remanence.stores.postgres.codec import Key, Row, digest, unpack
 from remanence.stores.postgres.transaction import Standing, Transaction
-from remanence.substrates.records.model import AWAY
+from remanence.stores.relational.scanning import (
+    HIDDEN,
+    LISTED,
+    Closing,
+    VectorTable,
+    columns_from,
+    gather,
+    nothing,
+    shared,
+)
 from remanence.substrates.records.operations import NEVER, Columns, Scan
 
 _AT_ONCE = 2048
@@ -26,11 +34,8 @@ _AT_ONCE = 2048
 _SHORT_TAIL = 2048
 _ID = 26
 """Characters of an id."""
-_HIDDEN = f"(v.state IN ({', '.join(map(repr, sorted(AWAY)))}) OR v.trust <= 0)::int"
-_COLUMNS = (
-    "v.seq, v.id, v.version, v.kind, v.app_id, v.user_id, v.agent_id, v.run_id, v.speaker, v.role, v.event_at, "
-    f"v.valid_from, v.valid_to, v.recorded_at, v.terms, v.origin, {_HIDDEN}"
-)
+_HIDDEN = f"({HIDDEN})::int"
+_COLUMNS = f"{LISTED}, {_HIDDEN}, {', '.join(f'v.{name}' for name in FIELDS)}"
 _NUMBERS = ("seq", "version", "event_at", "valid_from", "recorded_at", "hidden", "valid_to", "closed_at", "ended_at",
             "closed_seq")  # fmt: skip
 _OPEN = frozenset(("valid_to", "closed_at", "ended_at", "closed_seq"))
@@ -43,110 +48,34 @@ def nothing_new(standing: Standing, operation: Scan) -> Columns | None:
     """The answer to a scan after which nothing has changed; None where something has, or may have."""
     if operation.after != standing.seq or operation.vectors_after != standing.late:
         return None
-    nothing = np.zeros(0, np.int64)
-    return Columns(
-        seq=standing.seq,
-        vectors_seq=standing.late,
-        erased=False,
-        ids=[],
-        versions=nothing.astype(np.int32),
-        kinds=[],
-        scopes=[],
-        scope_of=nothing.astype(np.int32),
-        speakers=[],
-        roles=[],
-        origins=[],
-        hidden=nothing.astype(np.bool_),
-        event_at=nothing,
-        valid_from=nothing,
-        valid_to=nothing,
-        recorded_at=nothing,
-        closed_at=nothing,
-        ended_at=nothing,
-        terms=nothing.astype(np.int32),
-        term_offsets=np.zeros(1, np.int64),
-        vectors=None,
-        scales=nothing.astype(np.float32),
-        closed=[],
-        embedded=[],
-    )
+    return nothing(standing.seq, standing.late)
 
 
 def _scan_rows(tx: Transaction, operation: Scan) -> Columns:
     after = min(operation.after, tx.seq)
     # The standing is that of the batch: what it has written itself is new.
-    quiet = after == tx.seq and operation.vectors_after == tx.late
-    kinds: list[str] = []
-    ids: list[str] = []
-    speakers: list[str | None] = []
-    roles: list[str | None] = []
-    origins: list[str | None] = []
-    # Joined portion by portion: a hundred thousand small objects would leave the heap in pieces.
-    terms: list[bytes] = []
-    lengths: list[NDArray[np.int64]] = []
-    numbers: list[NDArray[np.int64]] = []
-    known: dict[Any, Any] = {}
+    if after == tx.seq and operation.vectors_after == tx.late:
+        return nothing(tx.seq, tx.late)
     places: dict[Key, int] = {}
-    for rows in () if quiet else _portions(tx, after):
-        (
-            seq, id, version, kind, app_id, user_id, agent_id, run_id, speaker, role, event_at, valid_from, valid_to,
-            recorded_at, stream, origin, hidden,
-        ) = zip(*rows, strict=True)  # fmt: skip
-        ids += id
-        kinds += _shared(kind, known)
-        speakers += _shared(speaker, known)
-        roles += _shared(role, known)
-        origins += _shared(origin, known)
-        terms.append(b"".join(stream))
-        lengths.append(np.fromiter(map(len, stream), dtype=np.int64, count=len(stream)) // 4)
-        keys = zip(app_id, user_id, agent_id, run_id, strict=True)
-        scope_of = [places.setdefault(key, len(places)) for key in keys]
-        table = np.empty((8, len(rows)), dtype=np.int64)
-        for line, column in enumerate((seq, version, scope_of, event_at, valid_from, recorded_at, hidden)):
-            table[line] = array("q", column)
-        table[7] = NEVER if valid_to.count(None) == len(rows) else [NEVER if end is None else end for end in valid_to]
-        numbers.append(table)
-    table = np.concatenate(numbers, axis=1) if numbers else np.empty((8, 0), dtype=np.int64)
-    seqs = table[0]
-    closed_at = np.full(len(ids), NEVER, dtype=np.int64)
-    ended_at = np.full(len(ids), NEVER, dtype=np.int64)
-    closed = [] if quiet else tx.execute(*_closings(tx, after)).fetchall()
-    if closed:
-        listed = [(seq, at, end) for _, _, at, end, seq in closed if seq > after]
-        closings = np.array(listed, dtype=np.int64).reshape(-1, 3)
-        rows_of = np.searchsorted(seqs, closings[:, 0])
-        closed_at[rows_of], ended_at[rows_of] = closings[:, 1], closings[:, 2]
-    scopes: list[Scope] = [tx.scope_of(key) for key in places]
-    offsets = np.zeros(len(ids) + 1, dtype=np.int64)
-    if lengths:
-        np.cumsum(np.concatenate(lengths), out=offsets[1:])
-    vectors, scales = _vectors(tx, operation, after, seqs)
-    late = None if quiet or not after or operation.space is None else _late(tx, operation, after)
-    return Columns(
+
+    def place(columns: tuple[Any, ...]) -> list[int]:
+        return [places.setdefault(key, len(places)) for key in zip(*columns, strict=True)]
+
+    listed = gather(_portions(tx, after), place, unpack)
+    closed = tx.execute(*_closings(tx, after)).fetchall()
+    table = _vectors(tx, operation, after, listed.seqs)
+    late = tx.execute(*_late(tx, operation, after)).fetchall() if after and operation.space is not None else []
+    return columns_from(
+        listed,
+        [Closing(seq, id, version, closed_at, ended_at) for id, version, closed_at, ended_at, seq in closed],
+        table,
+        [(id, version, data, scale) for id, version, data, scale in late],
         seq=tx.seq,
         vectors_seq=tx.late,
         erased=0 < operation.after < max(tx.epoch, tx.reindexed),
-        ids=ids,
-        versions=table[1].astype(np.int32),
-        kinds=kinds,
-        scopes=scopes,
-        scope_of=table[2].astype(np.int32),
-        speakers=speakers,
-        roles=roles,
-        origins=origins,
-        hidden=table[6].astype(np.bool_),
-        event_at=table[3],
-        valid_from=table[4],
-        valid_to=table[7],
-        recorded_at=table[5],
-        closed_at=closed_at,
-        ended_at=ended_at,
-        terms=np.frombuffer(b"".join(terms), dtype="<i4").astype(np.int32),
-        term_offsets=offsets,
-        vectors=vectors,
-        scales=scales,
-        closed=[row[:4] for row in closed],
-        embedded=[] if late is None else tx.execute(*late).fetchall(),
+        after=after,
+        scopes=[tx.scope_of(key) for key in places],
+        scope_of=listed.places.astype(np.int32),
     )
 
 
@@ -183,7 +112,7 @@ def _scan_at_once(tx: Transaction, operation: Scan) -> Steps[Columns]:
     table = np.frombuffer(numbers or b"", ">i8").reshape(count, len(_NUMBERS)).T.astype(np.int64, order="C")
     column = dict(zip(_NUMBERS, table, strict=True))
     known: dict[Any, Any] = {}
-    kinds, speakers, roles, origins = ([*_shared(part or (), known)] for part in words[: len(_WORDS)])
+    kinds, speakers, roles, origins = ([*shared(part or (), known, unpack)] for part in words[: len(_WORDS)])
     parts = dict(zip(loose, words[len(_WORDS) :], strict=True))
     keys = list(zip(*(parts.get(name) or [fixed[name]] * count for name in FIELDS), strict=True))
     places: dict[Key, int] = {key: place for place, key in enumerate(dict.fromkeys(keys))}
@@ -264,13 +193,6 @@ def _portions(tx: Transaction, after: int) -> Iterator[Sequence[Row]]:
             yield rows
 
 
-def _shared(column: Sequence[Any], known: dict[Any, Any]) -> Iterator[Any]:
-    """Decoded strings, equal ones as one object; few differ, so each is decoded once."""
-    for value in set(column).difference(known):
-        known[value] = value if value is None else unpack(value)
-    return map(known.__getitem__, column)
-
-
 def _closings(tx: Transaction, after: int) -> Ask:
     """Asks for what was closed after a position."""
     where, values = tx.covered("v")
@@ -292,24 +214,16 @@ def _late(tx: Transaction, operation: Scan, after: int) -> Ask:
     return Ask(query, (operation.vectors_after, digest(operation.space or ""), after, *values))
 
 
-def _vectors(
-    tx: Transaction, operation: Scan, after: int, seqs: NDArray[np.int64]
-) -> tuple[NDArray[np.int8] | None, NDArray[np.float32]]:
-    """Vectors of the listed rows, zero where there is none, and their scales; None when no row has one."""
-    scales = np.zeros(len(seqs), dtype=np.float32)
+def _vectors(tx: Transaction, operation: Scan, after: int, seqs: NDArray[np.int64]) -> VectorTable:
+    """Vectors of the listed rows."""
+    table = VectorTable(seqs)
     space = None if operation.space is None or not len(seqs) else tx.space(operation.space)
     if space is None:
-        return None, scales
-    vectors = None
+        return table
     where, values = tx.covered("e")
     query = f"SELECT e.seq, e.scale, e.data FROM vectors e WHERE {where} AND e.space = %s AND e.seq > %s"
     with tx.connection.cursor("vectors", binary=True) as cursor:
         cursor.execute(query.encode(), (*values, space.number, after))
         while rows := cursor.fetchmany(_AT_ONCE):
-            if vectors is None:
-                vectors = np.zeros((len(seqs), space.dim), dtype=np.int8)
-            seq, scale, data = zip(*rows, strict=True)
-            places = np.searchsorted(seqs, np.array(seq, dtype=np.int64))
-            vectors[places] = np.frombuffer(b"".join(data), dtype=np.int8).reshape(-1, space.dim)
-            scales[places] = scale
-    return vectors, scales
+            table.add(rows, space.dim)
+    return table

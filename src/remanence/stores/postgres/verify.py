@@ -7,20 +7,16 @@ long as their keeper decides.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from remanence.stores.postgres.codec import pack
 from remanence.stores.postgres.schema import SERVER
 from remanence.stores.postgres.transaction import Transaction
-from remanence.stores.sqlite.verify import Finding, Needles, forms, fragments
+from remanence.stores.relational.searching import Finding, Ids, Needles, forms, meanings, report_dict
 
-_ULID = re.compile(rb"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _RECEIPTS = frozenset({"receipts", "retired"})
-_MARK = "last_id"
-"""The column of the highest id given out so far, which may have been that of a record: below it none is given again."""
 _NUMBERS = frozenset({"terms", "data", "digest", "embedding"})
 _TEXTS = ("text", "bytea", "text[]")
 _AT_ONCE = 1024
@@ -47,14 +43,8 @@ class VerificationReport:
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain data, the bytes searched under "tables"."""
-        return {
-            "clean": self.clean,
-            "findings": [asdict(finding) for finding in self.findings],
-            "ids": self.ids,
-            "phrases": self.phrases,
-            "tables": self.tables,
-            "residue_cleared": self.residue_cleared,
-        }
+        searched = {"tables": self.tables}
+        return report_dict(self.clean, self.findings, self.ids, self.phrases, self.residue_cleared, searched)
 
 
 def search(tx: Transaction, name: str, schema: str, ids: set[str], phrases: Sequence[str]) -> VerificationReport:
@@ -63,25 +53,17 @@ def search(tx: Transaction, name: str, schema: str, ids: set[str], phrases: Sequ
     Phrases are searched for whole and in fragments, in all forms that a column could hold. A fragment that a surviving
     record's text holds as well proves nothing and is passed over.
     """
-    meaning: dict[bytes, tuple[str, str, str]] = {}
-    for phrase in phrases:
-        for form, data in _forms(phrase).items():
-            meaning[data] = ("phrase", phrase, form)
-    for phrase in phrases:
-        for piece in fragments(phrase):
-            for form, data in _forms(piece).items():
-                meaning.setdefault(data, ("fragment", piece, form))
+    meaning = meanings(phrases, _forms)
     needles = Needles(meaning)
-    wanted = {id.encode("utf-8", "surrogatepass") for id in ids}
+    wanted = Ids(ids)
     found: list[Finding] = []
     living: set[str] = set()
     sizes: dict[str, int] = {}
     for table, column, value in _values(tx, schema):
         sizes[table] = sizes.get(table, 0) + len(value)
         place = f"{table}.{column}"
-        if table not in _RECEIPTS and column != _MARK:
-            hits = sorted(wanted.intersection(_ULID.findall(value)))
-            found += [Finding("id", id.decode(), place) for id in hits]
+        if table not in _RECEIPTS:
+            found += wanted.find(table, column, value)
         for _, needle in needles.find(value):
             kind, what, form = meaning[needle]
             if kind == "phrase":

@@ -67,15 +67,12 @@ def answers(
 
     `metas`: what `check_batch` has returned. `others`: who answers what is not in `WITH_JSON`.
     """
-    return tuple([_answer(tx, operation, meta, others) for operation, meta in zip(operations, metas, strict=True)])
-
-
-def _answer(
-    tx: Transaction[Any], operation: Operation, meta: str, others: Mapping[type, Callable[[Any, Any], Any]]
-) -> Any:
-    kind = type(operation)
-    if kind not in _BLIND:
-        # The others look at rows, so those that wait have to be written first.
-        tx.flush()
-    act = WITH_JSON.get(kind)
-    return others[kind](tx, operation) if act is None else act(tx, operation, meta)
+    found = []
+    for operation, meta in zip(operations, metas, strict=True):
+        kind = type(operation)
+        if kind not in _BLIND:
+            # The others look at rows, so those that wait have to be written first.
+            tx.flush()
+        act = WITH_JSON.get(kind)
+        found.append(others[kind](tx, operation) if act is None else act(tx, operation, meta))
+    return tuple(found)

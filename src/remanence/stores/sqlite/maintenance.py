@@ -9,9 +9,19 @@ from pathlib import Path
 
 from remanence.core.errors import InvalidInput
 from remanence.core.scope import FIELDS, Scope
+from remanence.stores.relational.invariants import (
+    CLOSED_WHOLLY,
+    LINEAGE,
+    NEWEST_OPEN,
+    ONE_OPEN,
+    OPENS,
+    REINDEXED,
+    broken,
+    job_whole,
+    unknown_terms,
+)
 from remanence.stores.sqlite.codec import scope_from
 from remanence.stores.sqlite.connection import sync_folder
-from remanence.substrates.records.packing import unpack_terms
 
 SUFFIXES = ("", "-wal", "-shm", "-journal")
 _COUNTED = ("versions", "vectors", "edges", "usage", "journal", "vocab", "scopes", "spaces", "receipts", "jobs")
@@ -21,19 +31,15 @@ _INVARIANTS = (
     (
         "SELECT v.id, v.version FROM versions v LEFT JOIN journal j ON j.seq = v.seq "
         "WHERE j.seq IS NULL OR j.id <> v.id OR j.version <> v.version OR "
-        "j.op NOT IN ('put', 'revise', 'restore', 'adopt')",
+        f"j.op NOT IN {OPENS}",
         "version {1} of record {0} has no journal entry of its own",
     ),
     (
         "SELECT j.seq, j.id FROM journal j LEFT JOIN versions v ON v.seq = j.seq "
-        "WHERE j.op IN ('put', 'revise', 'restore', 'adopt') AND v.seq IS NULL",
+        f"WHERE j.op IN {OPENS} AND v.seq IS NULL",
         "journal entry {0} opened a version of record {1} that is not there",
     ),
-    (
-        "SELECT j.seq, j.version, j.id FROM journal j LEFT JOIN versions v ON v.id = j.id AND v.version = j.version "
-        "WHERE j.op = 'reindex' AND v.seq IS NULL",
-        "journal entry {0} reindexed version {1} of record {2}, which is not there",
-    ),
+    REINDEXED,
     (
         "SELECT j.seq FROM journal j LEFT JOIN changes c ON c.first = j.first "
         "WHERE c.first IS NULL OR j.seq NOT BETWEEN c.first AND c.last",
@@ -44,20 +50,9 @@ _INVARIANTS = (
         "(SELECT 1 FROM journal j WHERE j.seq BETWEEN c.first AND c.last)",
         "change {0} has no journal entry",
     ),
-    (
-        "SELECT id, count(*) FROM versions WHERE closed_at IS NULL GROUP BY id HAVING count(*) > 1",
-        "record {0} has {1} open versions",
-    ),
-    (
-        "SELECT id, version FROM versions v WHERE closed_at IS NULL AND EXISTS "
-        "(SELECT 1 FROM versions n WHERE n.id = v.id AND n.version > v.version)",
-        "version {1} of record {0} is open although it is not the newest",
-    ),
-    (
-        "SELECT id, version FROM versions WHERE (closed_at IS NULL) <> (closed_seq IS NULL) OR "
-        "(closed_at IS NULL) <> (ended_at IS NULL) OR closed_at < recorded_at OR ended_at < valid_from",
-        "version {1} of record {0} is closed by halves",
-    ),
+    ONE_OPEN,
+    NEWEST_OPEN,
+    CLOSED_WHOLLY,
     ("SELECT id FROM versions GROUP BY id HAVING count(DISTINCT sid) > 1", "record {0} lies in more than one scope"),
     (
         "SELECT seq FROM versions WHERE sid NOT IN (SELECT sid FROM scopes) UNION "
@@ -79,22 +74,13 @@ _INVARIANTS = (
         "SELECT id FROM usage u WHERE NOT EXISTS (SELECT 1 FROM versions v WHERE v.sid = u.sid AND v.id = u.id)",
         "the counters of {0} belong to no record",
     ),
-    (
-        "SELECT source, seq FROM lineage l WHERE NOT EXISTS (SELECT 1 FROM versions v WHERE v.seq = l.seq) "
-        "OR NOT EXISTS (SELECT 1 FROM versions v WHERE v.id = l.source)",
-        "the derivation of journal position {1} from {0} has a loose end",
-    ),
+    LINEAGE,
     (
         "SELECT id FROM receipt_ids WHERE part IN ('asked', 'derived') AND id IN (SELECT id FROM versions)",
         "record {0} is there although a receipt says that it was erased",
     ),
     ("SELECT id FROM jobs WHERE sid NOT IN (SELECT sid FROM scopes)", "job {0} lies in no known scope"),
-    (
-        "SELECT id, state FROM jobs WHERE (leased_until IS NULL) <> (worker IS NULL) OR "
-        "ready IS NOT CASE state WHEN 'waiting' THEN due WHEN 'leased' THEN leased_until END OR "
-        "state NOT IN ('waiting', 'leased', 'dead') OR (state = 'leased') <> (leased_until IS NOT NULL)",
-        "job {0} is {1} by halves",
-    ),
+    job_whole("IS NOT"),
     (
         "SELECT change FROM (SELECT change, at, lag(at) OVER (ORDER BY first) AS before FROM changes) "
         "WHERE at < before",
@@ -124,12 +110,9 @@ class StoreInfo:
 def check(connection: sqlite3.Connection) -> list[str]:
     """What is wrong, in sentences: SQLite's own integrity check, then what the tables promise each other."""
     found = [row[0] for row in connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
-    for query, sentence in _INVARIANTS:
-        found += [sentence.format(*row) for row in connection.execute(query)]
+    found += broken(_INVARIANTS, connection.execute)
     known = {tid for (tid,) in connection.execute("SELECT tid FROM vocab")}
-    for seq, terms in connection.execute("SELECT seq, terms FROM versions"):
-        if len(terms) % 4 or not known.issuperset(unpack_terms(terms)):
-            found.append(f"the terms of journal position {seq} are not all in the vocabulary")
+    found += unknown_terms(known, connection.execute("SELECT seq, terms FROM versions"))
     return found
 
 
