@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
-from remanence.core.clock import from_micros
 from remanence.core.scope import FIELDS
 from remanence.stores.postgres.asking import AT_ONCE, Ask, Asked, Steps, TooMuch, learn
 from remanence.stores.postgres.codec import (
@@ -24,7 +22,7 @@ from remanence.stores.postgres.codec import (
 )
 from remanence.stores.postgres.transaction import TIDS, Transaction, tids_of
 from remanence.stores.relational import reading
-from remanence.stores.relational.columns import TERMS_AT, entry_from, record_from
+from remanence.stores.relational.columns import TERMS_AT, entry_from, receipt_from, record_from
 from remanence.stores.relational.reading import Condition, edges_from
 from remanence.stores.relational.writing import no_record
 from remanence.substrates.records.filters import compile_filter
@@ -181,26 +179,11 @@ def receipts(tx: Transaction, operation: Receipts) -> tuple[Receipt, ...]:
     where, values = tx.covered("r")
     key = ", ".join(f"r.{name}" for name in FIELDS)
     query = (
-        f"SELECT r.change, {key}, r.at, r.actor, r.reason, r.counts, r.asked, r.derived, r.kept, r.again "
-        f"FROM receipts r WHERE {where} ORDER BY r.seq"
+        "SELECT r.change, r.at, r.actor, r.reason, r.counts, r.asked, r.derived, r.kept, r.again, "
+        f"{key} FROM receipts r WHERE {where} ORDER BY r.seq"
     )
-    return tuple(
-        [
-            Receipt(
-                id=row[0],
-                scope=tx.scope_of(row[1:5]),
-                at=from_micros(row[5]),
-                actor=unpack(row[6]),
-                reason=unpack(row[7]),
-                ids=tuple(row[9]),
-                derived=tuple(row[10]),
-                kept=tuple(row[11]),
-                counts=json.loads(row[8]),
-                again=tuple(row[12]),
-            )
-            for row in tx.execute(query, values).fetchall()
-        ]
-    )
+    rows = tx.execute(query, values).fetchall()
+    return tuple([receipt_from(row[:5], row[5:9], tx.scope_of(key_from(row[9:])), TEXTS) for row in rows])
 
 
 def visible(view: View, of: str = "v") -> Condition:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from remanence.core.clock import from_micros
 from remanence.core.scope import Scope
 from remanence.substrates.records.model import Record
-from remanence.substrates.records.operations import Job, JournalEntry
+from remanence.substrates.records.operations import Job, JournalEntry, Receipt
 from remanence.substrates.records.packing import moment, unpack_sources
 
 Row = tuple[Any, ...]
@@ -115,4 +115,22 @@ def entry_from(row: Row, scope: Scope, texts: Texts) -> JournalEntry:
         id=id,
         version=version,
         detail={} if detail is None else json.loads(detail),
+    )
+
+
+def receipt_from(row: Row, parts: Sequence[Sequence[str]], scope: Scope, texts: Texts) -> Receipt:
+    """A receipt from its change, time, actor, reason and counts. `parts`: ids asked, derived, kept, and `again`."""
+    change, at, actor, reason, counts = row
+    asked, derived, kept, again = map(tuple, parts)
+    return Receipt(
+        id=change,
+        scope=scope,
+        at=from_micros(at),
+        actor=texts.unpack(actor),
+        reason=texts.unpack(reason),
+        ids=asked,
+        derived=derived,
+        kept=kept,
+        counts=json.loads(counts),
+        again=again,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Generator, Iterator
 from contextlib import closing
@@ -12,7 +11,7 @@ from typing import Any
 from remanence.core.clock import from_micros
 from remanence.core.scope import FIELDS
 from remanence.stores.relational import reading
-from remanence.stores.relational.columns import KEY_AT, TERMS_AT, entry_from, record_from
+from remanence.stores.relational.columns import KEY_AT, TERMS_AT, entry_from, receipt_from, record_from
 from remanence.stores.relational.reading import Condition, edges_from
 from remanence.stores.relational.writing import no_record
 from remanence.stores.sqlite.codec import (
@@ -211,28 +210,15 @@ def receipts(tx: Transaction, operation: Receipts) -> tuple[Receipt, ...]:
     """Receipts of erasures."""
     where, values = tx.covered("r.sid")
     query = (
-        "SELECT r.seq, c.change, r.sid, c.at, c.actor, r.reason, r.counts FROM receipts r "
+        "SELECT c.change, c.at, c.actor, r.reason, r.counts, r.seq, r.sid FROM receipts r "
         f"JOIN journal j ON j.seq = r.seq JOIN changes c ON c.first = j.first WHERE {where} ORDER BY r.seq"
     )
     found = []
-    for seq, change, sid, at, actor, reason, counts in tx.execute(query, values).fetchall():
+    for *row, seq, sid in tx.execute(query, values).fetchall():
         parts: dict[str, list[str]] = {"asked": [], "derived": [], "kept": [], "again": []}
         for part, id in tx.execute("SELECT part, id FROM receipt_ids WHERE seq = ? ORDER BY part, place", (seq,)):
             parts[part].append(id)
-        found.append(
-            Receipt(
-                id=change,
-                scope=tx.scope_of(sid),
-                at=from_micros(at),
-                actor=unpack(actor),
-                reason=unpack(reason),
-                ids=tuple(parts["asked"]),
-                derived=tuple(parts["derived"]),
-                kept=tuple(parts["kept"]),
-                counts=json.loads(counts),
-                again=tuple(parts["again"]),
-            )
-        )
+        found.append(receipt_from(tuple(row), [*parts.values()], tx.scope_of(sid), TEXTS))
     return tuple(found)
 
 
