@@ -22,7 +22,7 @@ from remanence.stores.postgres.codec import (
 )
 from remanence.stores.postgres.transaction import TIDS, Transaction, tids_of
 from remanence.stores.relational import reading
-from remanence.stores.relational.columns import TERMS_AT, entry_from, receipt_from, record_from
+from remanence.stores.relational.columns import TERMS_AT, entries_from, receipt_from, record_from
 from remanence.stores.relational.reading import Condition, edges_from
 from remanence.stores.relational.writing import no_record
 from remanence.substrates.records.filters import compile_filter
@@ -139,7 +139,7 @@ def _changes(tx: Transaction, operation: Changes) -> Steps[tuple[JournalEntry, .
     (rows,) = yield [Ask(query, parameters)]
     keys = [key_from(row[9:]) for row in rows]
     yield from learn(tx, scopes={*keys})
-    return tuple([entry_from(row[:9], tx.scope_of(key), TEXTS) for row, key in zip(rows, keys, strict=True)])
+    return entries_from([(*row[:9], key) for row, key in zip(rows, keys, strict=True)], tx.scope_of, TEXTS)
 
 
 def _lookup(tx: Transaction, operation: Lookup) -> Steps[tuple[int | None, ...]]:

@@ -29,6 +29,7 @@ from remanence.stores.postgres.writing import PostgresVersionRows
 from remanence.stores.relational import transaction as relational
 from remanence.stores.relational.transaction import Space
 from remanence.substrates.records.model import Vector
+from remanence.substrates.records.packing import pack_terms
 
 if TYPE_CHECKING:
     import psycopg
@@ -103,7 +104,6 @@ class Transaction(relational.Transaction[Key]):
         self._committed = committed
         self._spaces: dict[str, Space | None] = {}
         self._only: tuple[Key | None] | None = None
-        self._owners: dict[str, Key | None] = {}
         self._taken: dict[str, bool] = {}
         self._waiting: dict[str, list[Row]] = {table: [] for table in _INSERTS}
         self._near: dict[Space, list[tuple[Key, int, Vector]]] = {}
@@ -328,16 +328,6 @@ class Transaction(relational.Transaction[Key]):
 
     # Rows that wait
 
-    def add_entry(self, key: Key, change: str, columns: Row) -> None:
-        """Keep a line of the journal until the next `flush`."""
-        who = (pack(self.actor), pack(self.why))
-        self._waiting["journal"].append((*key, self.seq, change, self.now, *who, *columns))
-
-    def add_version(self, key: Key, seq: int, id: str, columns: Row, terms: Sequence[str], text: str) -> None:
-        """Keep a version until the next `flush`."""
-        self._versions.append(((*key, seq, id, *columns), terms, text))
-        self._owners[id] = key
-
     def add_vector(self, key: Key, space: Space, seq: int, vector: Vector, late: int | None = None) -> None:
         """Keep a vector until the next `flush`; `late` where it comes after its version, which may have one."""
         self._waiting["vectors"].append((*key, space.number, seq, late, float(vector.scale), vector.data))
@@ -356,7 +346,16 @@ class Transaction(relational.Transaction[Key]):
         """Write what waits, so that queries see it."""
         waiting = self._waiting
         if self._versions:
-            waiting["versions"] = self._take_versions()
+            tids = self._take_streams()
+            waiting["versions"] = [
+                (*key, seq, id, *columns, pack_terms([tids[term] for term in terms]), text)
+                for key, seq, id, columns, terms, text in self._versions
+            ]
+            self._versions.clear()
+        if self._entries:
+            who = (self.change, self.now, pack(self.actor), pack(self.why))
+            waiting["journal"] = [(*key, seq, *who, *rest) for seq, key, *rest in self._entries]
+            self._entries.clear()
         for table, columns in _INSERTS.items():
             if rows := waiting[table]:
                 conflict = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from remanence.core.clock import from_micros
@@ -44,7 +44,7 @@ class Texts(NamedTuple):
     unpack_optional: Callable[[Any], str | None]
 
 
-def record_from(row: Row, scope: Scope, terms: Sequence[str], texts: Texts) -> Record:
+def record_from(row: Row, scope: Scope, terms: tuple[str, ...], texts: Texts) -> Record:
     """A record from a row of `RECORD`, its scope and its decoded term stream."""
     (
         id, version, kind, text, event_at, zone, valid_from, valid_to, recorded_at, closed_at, ended_at, speaker, role,
@@ -70,7 +70,7 @@ def record_from(row: Row, scope: Scope, terms: Sequence[str], texts: Texts) -> R
         language=unpack_optional(language),
         sources=unpack_sources(sources),
         meta={} if meta is None else json.loads(meta),
-        terms=tuple(terms),
+        terms=terms,
         state=state,
         hits=hits or 0,
         last_hit=moment(last_hit),
@@ -101,20 +101,28 @@ def job_from(row: Row, scope: Scope, texts: Texts) -> Job:
     )
 
 
-def entry_from(row: Row, scope: Scope, texts: Texts) -> JournalEntry:
-    """A journal entry from its position, change, time, actor, reason, operation, record, version and detail."""
-    seq, change, at, actor, why, op, id, version, detail = row
-    return JournalEntry(
-        seq=seq,
-        change=change,
-        at=from_micros(at),
-        actor=texts.unpack(actor),
-        why=texts.unpack(why),
-        scope=scope,
-        op=op,
-        id=id,
-        version=version,
-        detail={} if detail is None else json.loads(detail),
+def entries_from(rows: Iterable[Row], scope_of: Callable[[Any], Scope], texts: Texts) -> tuple[JournalEntry, ...]:
+    """Journal entries from their position, change, time, actor, reason, operation, record, version, detail and key.
+
+    `scope_of`: the scope behind a key.
+    """
+    unpack = texts.unpack
+    return tuple(
+        [
+            JournalEntry(
+                seq=seq,
+                change=change,
+                at=from_micros(at),
+                actor=unpack(actor),
+                why=unpack(why),
+                scope=scope_of(key),
+                op=op,
+                id=id,
+                version=version,
+                detail={} if detail is None else json.loads(detail),
+            )
+            for seq, change, at, actor, why, op, id, version, detail, key in rows
+        ]
     )
 
 

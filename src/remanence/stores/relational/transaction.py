@@ -97,7 +97,10 @@ class Transaction(ABC, Generic[K]):
         self.found = found
         self._remember(committed)
         self._ids: IdSource | None = None
-        self._versions: list[tuple[Row, Sequence[str], Any]] = []
+        self._owners: dict[str, K | None] = {}
+        """Keys of the scopes of records; None where there is no such record, or it is not covered."""
+        self._versions: list[tuple[K, int, str, Row, Sequence[str], Any]] = []
+        self._entries: list[tuple[int, K, JournalOp, str, int, str | None, str | None]] = []
 
     def _remember(self, cache: Cache[K]) -> None:
         # A cache that has grown too large begins new dictionaries: what was found in the old ones stays good.
@@ -291,18 +294,16 @@ class Transaction(ABC, Generic[K]):
         detail: Mapping[str, Any] | None = None,
     ) -> int:
         """Add a line to the journal and return its position; the first one of a batch draws the change's id."""
-        change = self.begin_change()
-        self.seq += 1
-        self.add_entry(key, change, (op, id, version, other, pack_detail(detail) if detail else None))
-        return self.seq
+        if self.change is None:
+            self.begin_change()
+        self.seq = seq = self.seq + 1
+        self._entries.append((seq, key, op, id, version, other, pack_detail(detail) if detail else None))
+        return seq
 
-    @abstractmethod
-    def add_entry(self, key: K, change: str, columns: Row) -> None:
-        """Keep a line of the journal at `seq`. `columns`: operation, record, version, other end of an edge, detail."""
-
-    @abstractmethod
     def add_version(self, key: K, seq: int, id: str, columns: Row, terms: Sequence[str], text: Any) -> None:
         """Keep a version. `columns` are those from its number to its metadata, `text` is packed."""
+        self._versions.append((key, seq, id, columns, terms, text))
+        self._owners[id] = key
 
     @abstractmethod
     def add_vector(self, key: K, space: Space, seq: int, vector: Vector) -> None:
@@ -316,9 +317,6 @@ class Transaction(ABC, Generic[K]):
     def add_usage(self, key: K, id: str, counters: Row) -> None:
         """Keep the counters that came with a record: hits, time of the last one, strength, utility."""
 
-    def _take_versions(self) -> list[Row]:
-        """Whole rows of the versions that wait, which then wait no more; terms that are new get integers."""
-        tids = self._intern([terms for _, terms, _ in self._versions])
-        rows = [(*row, pack_terms([tids[term] for term in terms]), text) for row, terms, text in self._versions]
-        self._versions.clear()
-        return rows
+    def _take_streams(self) -> dict[str, int]:
+        """The integers of all terms of the versions that wait; those that are new to the store get integers."""
+        return self._intern([terms for _, _, _, _, terms, _ in self._versions])

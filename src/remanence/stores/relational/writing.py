@@ -224,7 +224,7 @@ def _open(
     valid_from = event_at if times.valid_from is times.event_at else to_micros(times.valid_from)
     valid_to = None if times.valid_to is None else to_micros(times.valid_to)
     sources = [Source(*source) for source in draft.sources]
-    pack, pack_optional, *_ = tx.texts
+    pack_optional = tx.texts.pack_optional
     # Left empty: closed_at, ended_at, closed_seq.
     columns = (
         version, draft.kind, event_at, valid_from, valid_to, tx.now, None, None, None, draft.state,
@@ -232,7 +232,7 @@ def _open(
         pack_optional(draft.language), pack_optional(draft.origin), float(draft.trust), pack_sources(sources),
         None if meta == "{}" else meta,
     )  # fmt: skip
-    tx.add_version(key, seq, id, columns, draft.terms, pack(draft.text))
+    tx.add_version(key, seq, id, columns, draft.terms, tx.texts.pack(draft.text))
     for source in sources:
         tx.add_lineage(key, source.id, seq)
     if space is not None and draft.vector is not None:

@@ -11,7 +11,7 @@ from typing import Any
 from remanence.core.clock import from_micros
 from remanence.core.scope import FIELDS
 from remanence.stores.relational import reading
-from remanence.stores.relational.columns import KEY_AT, TERMS_AT, entry_from, receipt_from, record_from
+from remanence.stores.relational.columns import KEY_AT, TERMS_AT, entries_from, receipt_from, record_from
 from remanence.stores.relational.reading import Condition, edges_from
 from remanence.stores.relational.writing import no_record
 from remanence.stores.sqlite.codec import (
@@ -177,8 +177,7 @@ def changes(tx: Transaction, operation: Changes) -> tuple[JournalEntry, ...]:
         f"FROM journal j JOIN changes c ON c.first = j.first WHERE {' AND '.join(conditions)} ORDER BY j.seq LIMIT ?"
     )
     parameters.append(-1 if operation.limit is None else bounded(operation.limit))
-    rows = tx.execute(query, parameters).fetchall()
-    return tuple([entry_from(row[:-1], tx.scope_of(row[-1]), TEXTS) for row in rows])
+    return entries_from(tx.execute(query, parameters).fetchall(), tx.scope_of, TEXTS)
 
 
 def lookup(tx: Transaction, operation: Lookup) -> tuple[int | None, ...]:

@@ -10,11 +10,12 @@ from typing import Any
 from remanence.core.scope import FIELDS, Scope
 from remanence.stores.relational import transaction as relational
 from remanence.stores.relational.transaction import Space
-from remanence.stores.sqlite.codec import TEXTS, Column, Row, chunks, pack, scope_from, scope_values, unpack
+from remanence.stores.sqlite.codec import TEXTS, Row, chunks, pack, scope_from, scope_values, unpack
 from remanence.stores.sqlite.erasing import SqliteErasureRows
 from remanence.stores.sqlite.jobs import SqliteJobRows
 from remanence.stores.sqlite.writing import SqliteVersionRows
 from remanence.substrates.records.model import Vector
+from remanence.substrates.records.packing import pack_terms
 
 
 class Cache(relational.Cache[int]):
@@ -46,8 +47,6 @@ class Transaction(relational.Transaction[int]):
         self._visible: dict[int, bool] = {}
         self._only: int | None = None
         self._condition: tuple[str, tuple[Any, ...]] | None = None
-        self._owners: dict[str, int] = {}
-        self._journal: list[Row] = []
         self._vectors: list[Row] = []
         self._lineage: list[Row] = []
         self._usage: list[Row] = []
@@ -209,15 +208,6 @@ class Transaction(relational.Transaction[int]):
 
     # Rows that wait
 
-    def add_entry(self, key: int, change: str, columns: Row) -> None:
-        """Keep a line of the journal until the next `flush`."""
-        self._journal.append((self.seq, self.first, key, *columns))
-
-    def add_version(self, key: int, seq: int, id: str, columns: Row, terms: Sequence[str], text: Column) -> None:
-        """Keep a version until the next `flush`."""
-        self._versions.append(((seq, key, id, *columns), terms, text))
-        self._owners[id] = key
-
     def add_vector(self, key: int, space: Space, seq: int, vector: Vector) -> None:
         """Keep the vector that came with a version until the next `flush`."""
         self._vectors.append((key, space.number, seq, None, vector.scale, vector.data))
@@ -239,7 +229,15 @@ class Transaction(relational.Transaction[int]):
         """Write what waits, so that queries see it."""
         many = self.connection.executemany
         if self._versions:
-            many(f"INSERT INTO versions VALUES ({','.join('?' * 23)})", self._take_versions())
+            tids = self._take_streams()
+            many(
+                f"INSERT INTO versions VALUES ({','.join('?' * 23)})",
+                [
+                    (seq, key, id, *columns, pack_terms([tids[term] for term in terms]), text)
+                    for key, seq, id, columns, terms, text in self._versions
+                ],
+            )
+            self._versions.clear()
         if self._vectors:
             many("INSERT INTO vectors VALUES (?, ?, ?, ?, ?, ?)", self._vectors)
             self._vectors.clear()
@@ -249,9 +247,13 @@ class Transaction(relational.Transaction[int]):
         if self._usage:
             many("INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?)", self._usage)
             self._usage.clear()
-        if self._journal:
-            many("INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?, ?, ?)", self._journal)
-            self._journal.clear()
+        if self._entries:
+            first = self.first
+            many(
+                "INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [(seq, first, key, *rest) for seq, key, *rest in self._entries],
+            )
+            self._entries.clear()
             self._kept_id = self.newest_id
             self.execute(
                 "INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?, ?) "
