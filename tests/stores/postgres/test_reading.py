@@ -19,8 +19,9 @@ from remanence.core.errors import NotFound, StoreBusy
 from remanence.core.scope import Scope
 from remanence.stores.postgres import PostgresStore, asking, reading, scanning
 from remanence.stores.postgres import store as store_module
-from remanence.stores.postgres.codec import Key, Row
+from remanence.stores.postgres.codec import Key
 from remanence.stores.postgres.transaction import Transaction
+from remanence.stores.relational.columns import Row
 from remanence.substrates.records.model import Draft, View
 from remanence.substrates.records.operations import (
     Changes,

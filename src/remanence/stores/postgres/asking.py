@@ -18,9 +18,10 @@ from itertools import chain
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from remanence.core.scope import FIELDS
-from remanence.stores.postgres.codec import KEY, Key, Row
+from remanence.stores.postgres.codec import KEY, Key
 from remanence.stores.postgres.schema import Connection
 from remanence.stores.postgres.transaction import LONG_SCOPE, STANDING, TERMS, Standing, Transaction
+from remanence.stores.relational.columns import Row
 
 AT_ONCE = 16_384
 """Rows that a batch may get in one piece; what is larger is fetched in portions."""

@@ -16,14 +16,7 @@ import re
 from collections.abc import Iterable
 
 from remanence.core.scope import FIELDS, Scope
-from remanence.stores.relational.columns import KEY_AT as _KEY_BEGINS
-from remanence.stores.relational.columns import RECORD, Row, Texts
-
-__all__ = [
-    "EVERYWHERE", "KEY", "KEY_AT", "KEY_BYTES", "RECORDS", "RECORD_COLUMNS", "TEXTS", "Key", "Row", "before_ids",
-    "digest", "is_hashed", "key_from", "key_of", "keyed", "pack", "pack_optional", "scope_from", "unpack",
-    "unpack_optional",
-]  # fmt: skip
+from remanence.stores.relational.columns import KEY_FROM, RECORD, Texts
 
 Key = tuple[str, str, str, str]
 """The four scope columns as they stand in a row."""
@@ -39,7 +32,7 @@ RECORDS = (
     "versions v LEFT JOIN usage u ON u.app_id = v.app_id AND u.user_id = v.user_id AND u.agent_id = v.agent_id "
     "AND u.run_id = v.run_id AND u.id = v.id"
 )
-KEY_AT = slice(_KEY_BEGINS, _KEY_BEGINS + 4)
+KEY_AT = slice(KEY_FROM, KEY_FROM + len(FIELDS))
 """Where the scope columns stand in a row of `RECORD_COLUMNS`."""
 
 _MARK = "\x1a"

@@ -9,8 +9,8 @@ from collections.abc import Sequence, Set
 from typing import TYPE_CHECKING, Any
 
 from remanence.core.scope import FIELDS, Scope
-from remanence.stores.postgres.codec import KEY, TEXTS, Key, Row, before_ids, key_from, pack, pack_optional, unpack
-from remanence.stores.relational.columns import JOB, job_from
+from remanence.stores.postgres.codec import KEY, TEXTS, Key, before_ids, key_from, pack, pack_optional, unpack
+from remanence.stores.relational.columns import JOB, Row, job_from
 from remanence.stores.relational.rows import Held, JobRows
 from remanence.substrates.records.operations import Job, Jobs
 

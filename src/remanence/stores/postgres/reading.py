@@ -13,7 +13,6 @@ from remanence.stores.postgres.codec import (
     RECORD_COLUMNS,
     RECORDS,
     TEXTS,
-    Row,
     before_ids,
     digest,
     key_from,
@@ -22,7 +21,7 @@ from remanence.stores.postgres.codec import (
 )
 from remanence.stores.postgres.transaction import TIDS, Transaction, tids_of
 from remanence.stores.relational import reading
-from remanence.stores.relational.columns import TERMS_AT, entries_from, receipt_from, record_from
+from remanence.stores.relational.columns import TERMS_AT, Row, entries_from, receipt_from, record_from
 from remanence.stores.relational.reading import Condition, edges_from
 from remanence.stores.relational.writing import no_record
 from remanence.substrates.records.filters import compile_filter

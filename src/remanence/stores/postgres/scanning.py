@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from remanence.core.scope import FIELDS
 from remanence.stores.postgres.asking import AT_ONCE, Ask, Asked, Steps, TooMuch, learn
-from remanence.stores.postgres.codec import Key, Row, digest, unpack
+from remanence.stores.postgres.codec import Key, digest, unpack
 from remanence.stores.postgres.transaction import Standing, Transaction
+from remanence.stores.relational.columns import Row
 from remanence.stores.relational.scanning import (
     HIDDEN,
     LISTED,

@@ -12,7 +12,6 @@ from remanence.stores.postgres.codec import (
     KEY,
     TEXTS,
     Key,
-    Row,
     digest,
     is_hashed,
     key_from,
@@ -27,6 +26,7 @@ from remanence.stores.postgres.nearest import near_rows
 from remanence.stores.postgres.schema import Connection
 from remanence.stores.postgres.writing import PostgresVersionRows
 from remanence.stores.relational import transaction as relational
+from remanence.stores.relational.columns import Row
 from remanence.stores.relational.transaction import Space
 from remanence.substrates.records.model import Vector
 from remanence.substrates.records.packing import pack_terms

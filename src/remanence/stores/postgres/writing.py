@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from remanence.stores.postgres.codec import KEY, Key, Row, key_from, keyed, pack, unpack
-from remanence.stores.relational.columns import KEPT
+from remanence.stores.postgres.codec import KEY, Key, key_from, keyed, pack, unpack
+from remanence.stores.relational.columns import KEPT, Row
 from remanence.stores.relational.rows import Current, VersionRows
 from remanence.stores.relational.transaction import Space
 from remanence.substrates.records.model import Edge, Vector

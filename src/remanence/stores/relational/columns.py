@@ -28,7 +28,7 @@ RECORD = (
 """A version and the counters of its record, in the order of `record_from`. The scope's columns come behind."""
 TERMS_AT = 23
 """Where the term stream stands in a row of `RECORD`."""
-KEY_AT = 24
+KEY_FROM = 24
 """Where the scope's columns begin behind it."""
 
 JOB = "id kind key payload change state attempts created_at due worker leased_until error".split()

@@ -10,9 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from remanence.core.scope import FIELDS, Scope
-from remanence.stores.relational.columns import RECORD, Row, Texts
-
-__all__ = ["RECORDS", "RECORD_COLUMNS", "TEXTS", "Column", "Row", "bounded", "chunks", "pack", "scope_from", "unpack"]
+from remanence.stores.relational.columns import RECORD, Texts
 
 Column = str | bytes
 

@@ -6,8 +6,9 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any
 
+from remanence.stores.relational.columns import Row
 from remanence.stores.relational.rows import ErasureRows, Lineage, Version
-from remanence.stores.sqlite.codec import Row, chunks, pack, unpack_optional
+from remanence.stores.sqlite.codec import chunks, pack, unpack_optional
 from remanence.substrates.records.operations import Receipt
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from collections.abc import Sequence, Set
 from typing import TYPE_CHECKING, Any
 
 from remanence.core.scope import FIELDS, Scope
-from remanence.stores.relational.columns import JOB, job_from
+from remanence.stores.relational.columns import JOB, Row, job_from
 from remanence.stores.relational.rows import Held, JobRows
-from remanence.stores.sqlite.codec import TEXTS, Row, bounded, chunks, pack, pack_optional, scope_from, unpack
+from remanence.stores.sqlite.codec import TEXTS, bounded, chunks, pack, pack_optional, scope_from, unpack
 from remanence.substrates.records.operations import Job, Jobs
 
 if TYPE_CHECKING:

@@ -11,20 +11,10 @@ from typing import Any
 from remanence.core.clock import from_micros
 from remanence.core.scope import FIELDS
 from remanence.stores.relational import reading
-from remanence.stores.relational.columns import KEY_AT, TERMS_AT, entries_from, receipt_from, record_from
+from remanence.stores.relational.columns import KEY_FROM, TERMS_AT, Row, entries_from, receipt_from, record_from
 from remanence.stores.relational.reading import Condition, edges_from
 from remanence.stores.relational.writing import no_record
-from remanence.stores.sqlite.codec import (
-    RECORD_COLUMNS,
-    RECORDS,
-    TEXTS,
-    Row,
-    bounded,
-    chunks,
-    pack,
-    scope_from,
-    unpack,
-)
+from remanence.stores.sqlite.codec import RECORD_COLUMNS, RECORDS, TEXTS, bounded, chunks, pack, scope_from, unpack
 from remanence.stores.sqlite.transaction import Transaction
 from remanence.substrates.records.filters import compile_filter
 from remanence.substrates.records.model import DERIVED, Edge, Record, View
@@ -57,13 +47,13 @@ def get(tx: Transaction, operation: Get) -> tuple[Record | None, ...]:
     for marks, values in chunks(_wellformed(operation.ids)):
         query = f"SELECT {RECORD_COLUMNS} FROM {RECORDS} WHERE v.id IN ({marks}) AND {shown}"
         for row in tx.execute(query, (*values, *shown_values)):
-            if tx.covers(row[KEY_AT]) and (row[0] not in rows or rows[row[0]][1] < row[1]):
+            if tx.covers(row[KEY_FROM]) and (row[0] not in rows or rows[row[0]][1] < row[1]):
                 rows[row[0]] = row
     # The words of all of them at once, instead of one query for each.
     streams = [unpack_terms(row[TERMS_AT]) for row in rows.values()]
     words = iter(tx.decode(tuple(chain.from_iterable(streams))))
     records = {
-        row[0]: record_from(row, tx.scope_of(row[KEY_AT]), tuple(islice(words, len(stream))), TEXTS)
+        row[0]: record_from(row, tx.scope_of(row[KEY_FROM]), tuple(islice(words, len(stream))), TEXTS)
         for row, stream in zip(rows.values(), streams, strict=True)
     }
     return tuple([records.get(id) for id in operation.ids])
@@ -325,7 +315,7 @@ def _newest_is(operation: Find | Count, shown: str, values: tuple[Any, ...]) -> 
 
 
 def _record(tx: Transaction, row: Row) -> Record:
-    return record_from(row, tx.scope_of(row[KEY_AT]), tx.decode(unpack_terms(row[TERMS_AT])), TEXTS)
+    return record_from(row, tx.scope_of(row[KEY_FROM]), tx.decode(unpack_terms(row[TERMS_AT])), TEXTS)
 
 
 def _wellformed(ids: tuple[str, ...]) -> list[str]:

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from remanence.core.scope import Scope
+from remanence.stores.relational.columns import Row
 from remanence.stores.relational.scanning import HIDDEN, LISTED, Closing, VectorTable, columns_from, gather, nothing
-from remanence.stores.sqlite.codec import Row, bounded, chunks, unpack
+from remanence.stores.sqlite.codec import bounded, chunks, unpack
 from remanence.stores.sqlite.transaction import Transaction
 from remanence.substrates.records.operations import Columns, Scan
 

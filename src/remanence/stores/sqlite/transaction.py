@@ -9,8 +9,9 @@ from typing import Any
 
 from remanence.core.scope import FIELDS, Scope
 from remanence.stores.relational import transaction as relational
+from remanence.stores.relational.columns import Row
 from remanence.stores.relational.transaction import Space
-from remanence.stores.sqlite.codec import TEXTS, Row, chunks, pack, scope_from, scope_values, unpack
+from remanence.stores.sqlite.codec import TEXTS, chunks, pack, scope_from, scope_values, unpack
 from remanence.stores.sqlite.erasing import SqliteErasureRows
 from remanence.stores.sqlite.jobs import SqliteJobRows
 from remanence.stores.sqlite.writing import SqliteVersionRows
@@ -251,7 +252,10 @@ class Transaction(relational.Transaction[int]):
             first = self.first
             many(
                 "INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                [(seq, first, key, *rest) for seq, key, *rest in self._entries],
+                [
+                    (seq, first, key, op, id, version, other, note)
+                    for seq, key, op, id, version, other, note in self._entries
+                ],
             )
             self._entries.clear()
             self._kept_id = self.newest_id

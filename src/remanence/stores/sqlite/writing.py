@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from remanence.stores.relational.columns import KEPT
+from remanence.stores.relational.columns import KEPT, Row
 from remanence.stores.relational.rows import Current, VersionRows
 from remanence.stores.relational.transaction import Space
-from remanence.stores.sqlite.codec import Row, bounded, pack
+from remanence.stores.sqlite.codec import bounded, pack
 from remanence.substrates.records.model import Edge, Vector
 
 if TYPE_CHECKING:
