@@ -12,7 +12,7 @@ from datetime import datetime
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from remanence.core.clock import from_micros
+from remanence.core.clock import EPOCH, from_micros
 from remanence.core.errors import EmbeddingSpaceMismatch
 from remanence.core.scope import Scope
 from remanence.stores.relational.columns import Row, Texts
@@ -81,7 +81,7 @@ class Transaction(ABC, Generic[K]):
         """Journal position of the change's first entry."""
         self.now = 0
         """Microseconds; set for batches that write."""
-        self.moment: datetime = from_micros(0)
+        self.moment: datetime = EPOCH
         self.actor = ""
         self.why = ""
         self.erased = False

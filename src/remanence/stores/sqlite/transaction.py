@@ -18,6 +18,8 @@ from remanence.stores.sqlite.writing import SqliteVersionRows
 from remanence.substrates.records.model import Vector
 from remanence.substrates.records.packing import pack_terms
 
+_INSERT_VERSION = f"INSERT INTO versions VALUES ({', '.join('?' * 23)})"
+
 
 class Cache(relational.Cache[int]):
     """What one process remembers of committed rows; scopes have numbers."""
@@ -232,7 +234,7 @@ class Transaction(relational.Transaction[int]):
         if self._versions:
             tids = self._take_streams()
             many(
-                f"INSERT INTO versions VALUES ({','.join('?' * 23)})",
+                _INSERT_VERSION,
                 [
                     (seq, key, id, *columns, pack_terms([tids[term] for term in terms]), text)
                     for key, seq, id, columns, terms, text in self._versions
