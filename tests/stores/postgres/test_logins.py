@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
-from remanence.conformance.stage import START, put
+from remanence.conformance.stage import NOW, START, one, put
 from remanence.core.clock import SteppingClock
-from remanence.core.errors import StoreCorrupt
+from remanence.core.errors import Conflict, StoreError
 from remanence.stores.postgres import PostgresStore
-from tests.stores.postgres.server import Schemas, Server
+from remanence.stores.postgres.pool import Pool
+from remanence.substrates.records.operations import Changes, Find, Scan
+from tests.stores.postgres.server import Schemas, Server, schema_of
 
 
 @pytest.fixture
@@ -45,7 +49,7 @@ def test_an_owner_who_is_no_superuser_makes_a_store(server: Server, database: st
     with opened(database) as store:
         first = put(store, "kept by an ordinary login")
         assert store.check() == []
-        with pytest.raises(Exception, match="is taken"):
+        with pytest.raises(Conflict, match="is taken"):
             put(store, "the same id", id=first)
 
 
@@ -63,13 +67,56 @@ def test_the_encoding_of_the_environment_changes_nothing(schemas: Schemas, monke
     put(schemas.new(), "snow ☃")
 
 
-def test_a_session_that_lost_its_settings_fails_once(schemas: Schemas) -> None:
-    """As behind a pooler of transactions, or after DISCARD ALL: the store goes on with a session of its own."""
+def test_a_session_that_lost_its_settings_is_not_used_again(schemas: Schemas) -> None:
+    """As after DISCARD ALL: the store goes on with a session of its own."""
     store = schemas.new()
     put(store, "before")
-    with store._pool.lend() as connection:
-        connection.execute("RESET ALL; RESET ROLE")
-    with pytest.raises(StoreCorrupt, match="pools transactions"):
-        put(store, "refused")
-    put(store, "after")
+    for lose in ("RESET ALL; RESET ROLE", "RESET search_path", "RESET ROLE", "SET remanence.session = 'of another'"):
+        for use in (lambda: put(store, "kept"), lambda: one(store, Find(NOW)), store.position):
+            with store._pool.lend() as connection:
+                connection.execute(lose.encode())
+            assert use()
+    assert len(one(store, Find(NOW))) == 5
     assert store.check() == []
+
+
+@pytest.fixture
+def pooled(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Lets every session come back as another store of this name left it, as a pooler of transactions does."""
+
+    def pool(schema: str) -> None:
+        lend = Pool.lend
+
+        @contextmanager
+        def lent(self: Pool, **options: Any) -> Iterator[Any]:
+            with lend(self, **options) as connection:
+                connection.execute(f"SET search_path = {schema}, public".encode())
+                connection.execute(b"SET remanence.session = 'that of the other store'")
+                yield connection
+
+        monkeypatch.setattr(Pool, "lend", lent)
+
+    return pool
+
+
+def test_behind_a_pooler_of_transactions_nothing_goes_to_another_store(
+    schemas: Schemas, pooled: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, other = schemas.new(), schemas.new()
+    put(own, "own")
+    put(other, "of the other")
+    pooled(schema_of(other))
+    for use in (
+        lambda: put(own, "stray"),
+        lambda: one(own, Find(NOW)),
+        lambda: one(own, Scan()),
+        lambda: one(own, Changes()),
+        lambda: own.due(),
+        own.position,
+        own.check,
+    ):
+        with pytest.raises(StoreError, match="pool_mode = session"):
+            use()
+    monkeypatch.undo()
+    assert [record.text for record in one(other, Find(NOW))] == ["of the other"]
+    assert [record.text for record in one(own, Find(NOW))] == ["own"]

@@ -19,6 +19,7 @@ from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from remanence.core.scope import FIELDS
 from remanence.stores.postgres.codec import KEY, Key
+from remanence.stores.postgres.pool import MARK
 from remanence.stores.postgres.schema import Connection
 from remanence.stores.postgres.transaction import LONG_SCOPE, STANDING, TERMS, Standing, Transaction
 from remanence.stores.relational.columns import Row
@@ -88,11 +89,14 @@ def can_pipeline() -> bool:
 
 
 def at_once(
-    connection: Connection, tx: Transaction, asked: Sequence[tuple[Asked[Any, Any], Any]]
+    connection: Connection,
+    tx: Transaction,
+    asked: Sequence[tuple[Asked[Any, Any], Any]],
+    check_session: Callable[[str | None], None],
 ) -> tuple[Standing, list[Any] | None]:
     """Answers to operations, all of one moment; None where what `tx` took for granted was not so: then ask again.
 
-    Raises `TooMuch` where an answer is too large for one piece.
+    Raises `TooMuch` where an answer is too large for one piece, and what `check_session` raises.
     """
     check = tx.take_for_granted()
     answers: list[Any] = [None] * len(asked)
@@ -111,7 +115,8 @@ def at_once(
             return standing, answers
         first = [_only(tx.key)] if check and standing is None else []
         now, *results = _together(connection, tx.key, [*first, *(ask for place in waiting for ask in asks[place])])
-        where = Standing(*now[0][1:])
+        check_session(now[0][1])
+        where = Standing(*now[0][2:])
         if standing is None:
             if not tx.stands(where, results.pop(0) if check else None):
                 return where, None
@@ -135,7 +140,7 @@ def _together(connection: Connection, key: Key, asks: Sequence[Ask]) -> list[lis
 
     That row is open to any principal, so that it may be read by the statement that names the principal of the others.
     """
-    principal = f"SELECT set_config('remanence.scope', %s::text[]::text, true), {STANDING} FROM state"
+    principal = f"SELECT set_config('remanence.scope', %s::text[]::text, true), {MARK}, {STANDING} FROM state"
     with connection.pipeline():
         cursors = [
             connection.execute(query.encode(), parameters, binary=True)

@@ -33,8 +33,12 @@ def is_lost(error: psycopg.Error) -> bool:
     ) or (isinstance(error, psycopg.OperationalError) and error.sqlstate is None)
 
 
-def is_misplaced(error: psycopg.Error) -> bool:
-    """Whether a session may have lost its role or its search path, as behind a pooler of transactions."""
+class Displaced(StoreError):
+    """Statements came to a session that was not set up for this store."""
+
+
+def is_displaced(error: psycopg.Error) -> bool:
+    """Whether that may be why: without its role and search path a session finds nothing, or may not look."""
     from psycopg import errors
 
     return isinstance(error, errors.UndefinedTable | errors.UndefinedFunction | errors.InsufficientPrivilege)
@@ -70,10 +74,7 @@ def translate(error: psycopg.Error, name: str, timeout: float) -> StoreError:
         case errors.InsufficientPrivilege():
             return StoreReadOnly(f"{name}: {first}; {_NOTHING_KEPT}. Grant this login the role remanence_app")
         case errors.UndefinedTable() | errors.UndefinedColumn() | errors.UndefinedFunction() | errors.DataCorrupted():
-            return StoreCorrupt(
-                f"{name} is not what it was when it was opened ({first}); {_NOTHING_KEPT}. Was the schema dropped, or is "
-                "there a pooler in front that pools transactions instead of sessions?"
-            )
+            return StoreCorrupt(f"{name} is not what it was when it was opened ({first}); {_NOTHING_KEPT}")
     if is_lost(error):
         return StoreError(
             f"{name} cannot be reached ({first}); {_NOTHING_KEPT}. Is the server running, and the address right?"

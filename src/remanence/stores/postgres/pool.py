@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from remanence.core.errors import InvalidInput, MissingExtra, StoreBusy, StoreClosed, StoreError
@@ -17,6 +18,9 @@ from remanence.stores.postgres.schema import Connection
 
 T = TypeVar("T")
 
+SESSION = "remanence.session"
+MARK = f"current_setting('{SESSION}', true)"
+"""What a statement asks to know whose session it has come to; for `Pool.check_session`."""
 _POLL = 0.05
 _ATTEMPTS = 5
 _PAUSE = 0.01
@@ -77,6 +81,8 @@ class Pool:
         self._statement_timeout = statement_timeout
         self._durable = durable
         self._role = role
+        self._settings = self._chosen()
+        self._mark = hashlib.sha256(repr([role, *self._settings.items()]).encode()).hexdigest()[:32]
         self._idle: list[Connection] = []
         self._reset()
         self._closed = False
@@ -172,6 +178,35 @@ class Pool:
         else:
             connection.close()
 
+    def check_session(self, mark: str | None) -> None:
+        """Raise `Displaced` unless a session bears the mark of those that this pool has set up.
+
+        Behind a pooler of transactions statements may come to a session that was set up for somebody else, perhaps in
+        another schema: what is written there would be in the wrong store, without a word.
+        """
+        if mark != self._mark:
+            raise faults.Displaced(
+                f"{self.address.name}: a session has lost its settings; nothing of this batch was kept. A pooler in "
+                "front has to pool sessions (pool_mode = session), not transactions"
+            )
+
+    def _chosen(self) -> dict[str, str]:
+        """Settings of a session, by which it is told from those of others."""
+        settings = {
+            "search_path": f"{self.address.schema}, public",
+            "lock_timeout": f"{max(1, round(self.timeout * 1000))}ms",
+            "statement_timeout": f"{round((self._statement_timeout or 0) * 1000)}ms",
+            "idle_in_transaction_session_timeout": "10min",
+            "synchronous_commit": "on" if self._durable else "off",
+            # A store's statements are short; compiling them takes longer than running them.
+            "jit": "off",
+            "row_security": "on",
+        }
+        if self._role == schema.ROLE:
+            # What a batch of a store sends together, without BEGIN, sees one moment.
+            settings["default_transaction_isolation"] = "repeatable read"
+        return settings
+
     def _prepare(self) -> None:
         """Make the schema, or bring it up to date, once for each store object."""
         with self._opening:
@@ -188,19 +223,7 @@ class Pool:
         connection = self._connect()
         try:
             schema.take_role(connection, self.address.name, self._role)
-            settings: dict[str, Any] = {
-                "search_path": f"{self.address.schema}, public",
-                "lock_timeout": f"{max(1, round(self.timeout * 1000))}ms",
-                "statement_timeout": f"{round((self._statement_timeout or 0) * 1000)}ms",
-                "idle_in_transaction_session_timeout": "10min",
-                "synchronous_commit": "on" if self._durable else "off",
-                # A store's statements are short; compiling them takes longer than running them.
-                "jit": "off",
-                "row_security": "on",
-            }
-            if self._role == schema.ROLE:
-                # What a batch of a store sends together, without BEGIN, sees one moment.
-                settings["default_transaction_isolation"] = "repeatable read"
+            settings = self._settings | {SESSION: self._mark}
             calls = ", ".join(["set_config(%s, %s, false)"] * len(settings))
             pairs = [part for pair in settings.items() for part in pair]
             connection.execute(f"SELECT {calls}".encode(), pairs)
@@ -235,7 +258,7 @@ class Pool:
 
 
 def trying(pool: Pool, act: Callable[[list[bool]], T]) -> T:
-    """Run a transaction, again where others got in its way or the connection was lost before its commit.
+    """Run a transaction, again where others got in its way, or the connection or its settings were lost before its end.
 
     `act` borrows its connection from the pool, and sets what it is given to `[True]` while it commits, as `transaction`
     does. Raises `StoreError`.
@@ -247,17 +270,23 @@ def trying(pool: Pool, act: Callable[[list[bool]], T]) -> T:
         committing: list[bool] = []
         try:
             return act(committing)
+        except faults.Displaced:
+            # It has gone back to the others, which may be no better.
+            pool.forget_idle()
+            if reconnected:
+                raise
+            reconnected = True
         except Error as error:
             lost = faults.is_lost(error)
-            if lost or faults.is_misplaced(error):
-                # Sessions that lost their settings would go on failing.
+            anew = lost or faults.is_displaced(error)
+            if anew:
                 pool.forget_idle()
                 if lost and committing:
                     raise faults.unknown(pool.address.name) from error
-            again = (lost and not reconnected) or faults.is_passing(error)
+            again = (anew and not reconnected) or faults.is_passing(error)
             if not again or attempt == _ATTEMPTS:
                 raise faults.translate(error, pool.address.name, pool.timeout) from error
-            reconnected = reconnected or lost
+            reconnected = reconnected or anew
             time.sleep(_PAUSE * attempt)
     raise AssertionError("the last attempt returns or raises")
 

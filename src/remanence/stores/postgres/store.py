@@ -12,7 +12,7 @@ from remanence.stores.postgres import faults, jobs, maintenance, nearest, readin
 from remanence.stores.postgres.asking import Asked, TooMuch, at_once, can_pipeline
 from remanence.stores.postgres.codec import EVERYWHERE, Key, key_of
 from remanence.stores.postgres.maintenance import StoreInfo
-from remanence.stores.postgres.pool import Address, Pool, transaction, trying
+from remanence.stores.postgres.pool import MARK, Address, Pool, transaction, trying
 from remanence.stores.postgres.schema import Connection
 from remanence.stores.postgres.transaction import NOWHERE, STANDING, Cache, Standing, Transaction
 from remanence.stores.postgres.verify import VerificationReport
@@ -131,7 +131,7 @@ class PostgresStore(RelationalStore[Cache]):
         """Last journal position of the whole store, whichever process wrote it."""
 
         def act(connection: Connection, told: list[bool]) -> int:
-            return int(connection.execute(b"SELECT seq FROM state").fetchall()[0][0])
+            return self._standing(connection).seq
 
         return self._trying(act)
 
@@ -243,7 +243,7 @@ class PostgresStore(RelationalStore[Cache]):
         scans = [operation for _, operation in asked if isinstance(operation, Scan) and operation.after]
         if len(scans) == len(asked):
             # Before every search an index asks whether there is anything new, and mostly there is not.
-            standing = Standing(*connection.execute(f"SELECT {STANDING} FROM state".encode()).fetchall()[0])
+            standing = self._standing(connection)
             quiet = [scanning.nothing_new(standing, operation) for operation in scans]
             if all(quiet):
                 return Outcome(None, standing.seq, tuple(quiet))
@@ -251,7 +251,7 @@ class PostgresStore(RelationalStore[Cache]):
         for _ in range(_ATTEMPTS):
             tx = Transaction(connection, scope, cache, NOWHERE)
             try:
-                standing, results = at_once(connection, tx, asked)
+                standing, results = at_once(connection, tx, asked, self._pool.check_session)
             except TooMuch:
                 return None
             cache = self._cache_of(standing.epoch)
@@ -283,7 +283,7 @@ class PostgresStore(RelationalStore[Cache]):
         why: str,
     ) -> Outcome:
         with transaction(connection, _WRITING, committing):
-            _principal(connection, key_of(scope))
+            self._principal(connection, key_of(scope))
             connection.execute(b"SELECT one FROM state FOR UPDATE")
             # Asked for again now that no other writer is left: what the locking statement saw may be out of date.
             tx, at = self._begin(connection, scope, None)
@@ -308,10 +308,21 @@ class PostgresStore(RelationalStore[Cache]):
     def _begin(self, connection: Connection, scope: Scope, principal: Key | None) -> tuple[Transaction, int]:
         """The batch, and the newest time that the store stands at. `principal` None: it is set already."""
         if principal is not None:
-            _principal(connection, principal)
+            self._principal(connection, principal)
         *standing, worked = connection.execute(_STANDING.encode()).fetchall()[0]
         where = Standing(*standing)
         return Transaction(connection, scope, self._cache_of(where.epoch), where), max(where.at, worked)
+
+    def _principal(self, connection: Connection, key: Key) -> None:
+        """Name the principal of the statements that follow, and look whose session they go to."""
+        query = f"SELECT set_config('remanence.scope', %s::text[]::text, true), {MARK}"
+        self._pool.check_session(connection.execute(query.encode(), ([*key],)).fetchall()[0][1])
+
+    def _standing(self, connection: Connection) -> Standing:
+        """Where the store stands, which any principal may read."""
+        mark, *standing = connection.execute(f"SELECT {MARK}, {STANDING} FROM state".encode()).fetchall()[0]
+        self._pool.check_session(mark)
+        return Standing(*standing)
 
     def _learn(self, tx: Transaction) -> None:
         """Keep what a transaction that went well found out, unless something was erased since."""
@@ -334,7 +345,3 @@ class PostgresStore(RelationalStore[Cache]):
 
 _NOBODY = Scope(user_id="-")
 """Stands for the scope where the principal covers all."""
-
-
-def _principal(connection: Connection, key: Key) -> None:
-    connection.execute(b"SELECT set_config('remanence.scope', %s::text[]::text, true)", ([*key],))
