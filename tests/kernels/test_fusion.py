@@ -119,6 +119,25 @@ def test_a_profile_by_hand(profiles: dict[str, Profile]) -> None:
     assert turn.logits(features[:0], 5).tolist() == []
 
 
+def test_a_curve_counts_by_its_logarithm(tmp_path: Path) -> None:
+    path = tmp_path / "weights.json"
+    written = {"turn": {"weights": {"a": 2.0, "b": -1.0}, "bias": 0.5, "curves": {"a": 0.1}}}
+    path.write_text(json.dumps(written), encoding="utf-8")
+    profile = read_profiles(path, {"turn": ("b", "a")})["turn"]
+    features = np.array([[3, 0], [3, 0.1], [3, 0.3], [3, 1]], np.float32)
+    expected = [2 * math.log(1 + x / 0.1) - 3 + 0.5 for x in (0, 0.1, 0.3, 1)]
+    assert profile.logits(features, USUAL_ROWS) == pytest.approx(expected)
+    assert features.tolist() == np.array([[3, 0], [3, 0.1], [3, 0.3], [3, 1]], np.float32).tolist(), "a copy is bent"
+    for line, logit in zip(features, expected, strict=True):
+        assert sum(profile.shares(line).values()) + profile.offset(USUAL_ROWS) == pytest.approx(logit)
+    assert profile.bent(features[:0]).shape == (0, 2)
+
+
+def test_a_profile_without_curves_copies_nothing(profiles: dict[str, Profile]) -> None:
+    features = np.ones((3, 2), np.float32)
+    assert profiles["turn"].bent(features) is features
+
+
 def test_smallness() -> None:
     assert smallness(0) == smallness(1) == math.log(600)
     assert smallness(300) == pytest.approx(math.log(2))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -59,13 +59,26 @@ def smallness(rows: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A learnt formula: log-odds = weights · channels + bias + small * smallness."""
+    """A learnt formula: log-odds = weights · bent(channels) + bias + small * smallness."""
 
     channels: tuple[str, ...]
     weights: NDArray[np.float64]
     """[len(channels)]"""
     bias: float
     small: float = 0.0
+    curves: Mapping[str, float] = field(default_factory=dict)
+    """Channels whose value x, 0 or more, counts as log(1 + x / c), and their c > 0: the more there is of such evidence,
+    the less the same again adds."""
+
+    def bent(self, features: NDArray[np.floating]) -> NDArray[np.floating]:
+        """`features` [..., len(channels)] with the curves applied."""
+        if not self.curves:
+            return features
+        bent = features.copy()
+        for channel, scale in self.curves.items():
+            at = self.channels.index(channel)
+            bent[..., at] = np.log1p(features[..., at] / scale)
+        return bent
 
     def offset(self, rows: int) -> float:
         """What does not depend on the channels, in a scope of so many rows."""
@@ -73,11 +86,11 @@ class Profile:
 
     def logits(self, features: NDArray[np.floating], rows: int) -> NDArray[np.float64]:
         """Log-odds of each line of `features` [n, len(channels)]."""
-        return linear(features, self.weights) + self.offset(rows)
+        return linear(self.bent(features), self.weights) + self.offset(rows)
 
     def shares(self, features: NDArray[np.floating]) -> dict[str, float]:
         """What each channel adds, for one line [len(channels)]."""
-        return dict(zip(self.channels, (features * self.weights).tolist(), strict=True))
+        return dict(zip(self.channels, (self.bent(features) * self.weights).tolist(), strict=True))
 
 
 def read_profiles(path: Path, channels: Mapping[str, Sequence[str]]) -> dict[str, Profile]:
@@ -89,6 +102,7 @@ def read_profiles(path: Path, channels: Mapping[str, Sequence[str]]) -> dict[str
             np.array([numbers[name]["weights"][channel] for channel in order], np.float64),
             float(numbers[name]["bias"]),
             float(numbers[name].get("small", 0.0)),
+            numbers[name].get("curves", {}),
         )
         for name, order in channels.items()
     }

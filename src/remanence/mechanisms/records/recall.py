@@ -1,10 +1,11 @@
 """Recall: the default record memory. Lexical, dense, conversational and temporal evidence in one calibrated score.
 
-    p(r answers q) = 1 / (1 + exp(-(w · channels(q, r) + b)))
+    p(r answers q) = 1 / (1 + exp(-(w · f(channels(q, r)) + b)))
 
-Channels look at the record itself, at its two neighbours on each side, at its session, at who speaks and at when it
-happened. Turns of a conversation and documents have weights of their own. They were learnt by `tools/learn_recall.py`
-and ship as numbers (`recall_weights.json`); `docs/design/recall.md` says what each channel contributes.
+f leaves most channels as they are; evidence whose returns diminish counts by its logarithm. Channels look at the record
+itself, at its two neighbours on each side, at its session, at who speaks and at when it happened. Turns of a
+conversation and documents have weights of their own. They were learnt by `tools/learn_recall.py` and ship as numbers
+(`recall_weights.json`); `docs/design/recall.md` says what each channel contributes.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ CARD = Card(
     paper="",
     claim="finds the evidence of a question more often than BM25, dense search or their rank fusion",
     idea="Evidence of many kinds, from words to who speaks when, in one calibrated probability per record.",
-    equation="p(r answers q) = 1 / (1 + exp(-(w · channels(q, r) + b)))",
+    equation="p(r answers q) = 1 / (1 + exp(-(w · f(channels(q, r)) + b)))",
     can=frozenset({"update", "forget"}),
 )
 
@@ -266,7 +267,7 @@ class Recall(Deriver):
         return (self.profiles or learnt())[name]
 
     def logits(self, index: ScopeIndex, rows: Rows, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """w · channels + b of each row [c], by the profile of its kind."""
+        """w · f(channels) + b of each row [c], by the profile of its kind."""
         is_turn = index.is_turn[rows]
         if is_turn.all():
             return self._profile("turn").logits(features, len(index))
