@@ -7,31 +7,25 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from email.message import Message
-from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
 
 from remanence.core.errors import EmbeddingError, InvalidInput
+from remanence.stores.services import FIRST_PAUSE_S, LONGEST_PAUSE_S, hint_of, retry_after, service_of
 from remanence.substrates.embedding import EmbeddingKind, EmbeddingSpace, normalised_rows
 
 __all__ = ["OpenAIEmbedder"]
 
-DEFAULT_BASE_URL = "https://api.openai.com/v1"
 # 408 and 409 are what proxies answer under load; 5xx what a restarting server answers.
 _RETRIED_STATUS = frozenset({408, 409, 429, 500, 502, 503, 504})
-_FIRST_PAUSE_S = 0.5
-_LONGEST_PAUSE_S = 30.0
 # OpenAI takes 300,000 tokens per request; a token is rarely less than one character.
 _REQUEST_CHARS = 250_000
 
@@ -77,17 +71,9 @@ class OpenAIEmbedder:
         max_chars: int = 6_000,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        address = (base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL).rstrip("/")
         if not model:
             raise InvalidInput("no model: pass the service's name for it, such as 'text-embedding-3-small'")
-        if urlsplit(address).scheme not in ("http", "https") or not urlsplit(address).netloc:
-            raise InvalidInput(f"base_url={address!r} is no http(s) address; pass one like {DEFAULT_BASE_URL!r}")
-        # Neither is shown in the message, for both may hold a secret.
-        if "@" in urlsplit(address).netloc:
-            raise InvalidInput("base_url holds a user name or password; pass a key as api_key instead")
-        key = (api_key if api_key is not None else os.environ.get("OPENAI_API_KEY", "")).strip()
-        if not (key.isascii() and key.isprintable()):
-            raise InvalidInput("the API key holds characters that no HTTP header can carry; check api_key")
+        service = service_of(base_url, api_key, timeout=timeout)
         for name, value, least in (
             ("dimensions", dimensions, 1),
             ("batch_size", batch_size, 1),
@@ -96,11 +82,9 @@ class OpenAIEmbedder:
         ):
             if value is not None and value < least:
                 raise InvalidInput(f"{name}={value} must be at least {least}")
-        if not timeout > 0:
-            raise InvalidInput(f"timeout={timeout} must be more than 0 seconds")
         self._model = model
-        self._url = f"{address}/embeddings"
-        self._api_key = key
+        self._url = f"{service.address}/embeddings"
+        self._api_key = service.key
         self._requested = dimensions
         self._dim = dimensions
         self._batch_size = batch_size
@@ -189,7 +173,7 @@ class OpenAIEmbedder:
         headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "remanence"}
         if self._api_key:
             headers["Authorization"] = f"Bearer {self._api_key}"
-        pause = _FIRST_PAUSE_S
+        pause = FIRST_PAUSE_S
         for attempts_left in range(self._retries, -1, -1):
             request = urllib.request.Request(self._url, data=body, headers=headers, method="POST")
             wanted: float | None = None
@@ -199,7 +183,7 @@ class OpenAIEmbedder:
             except urllib.error.HTTPError as error:
                 with error:
                     failure = EmbeddingError(f"{self._origin} answered HTTP {error.code}: {_reason(error)}")
-                    wanted = _retry_after(error.headers)
+                    wanted = retry_after(error.headers)
                     if error.code not in _RETRIED_STATUS or not attempts_left:
                         raise failure from error
             except TimeoutError as error:
@@ -211,10 +195,10 @@ class OpenAIEmbedder:
                 failure = EmbeddingError(f"{self._origin} cannot be reached: {reason}; check base_url and the service")
                 if not attempts_left:
                     raise failure from error
-            if wanted is not None and wanted > _LONGEST_PAUSE_S:
+            if wanted is not None and wanted > LONGEST_PAUSE_S:
                 raise EmbeddingError(f"{failure}; it asks to come back in {wanted:g} s, longer than is waited here")
             self._sleep(pause if wanted is None else wanted)
-            pause = min(2 * pause, _LONGEST_PAUSE_S)
+            pause = min(2 * pause, LONGEST_PAUSE_S)
         raise AssertionError("the last attempt returns or raises")
 
 
@@ -250,29 +234,4 @@ def _reason(error: urllib.error.HTTPError) -> str:
         text = str(detail["message"] if isinstance(detail, dict) else detail)
     except (ValueError, KeyError, TypeError):
         pass
-    hints = {
-        401: "check api_key or OPENAI_API_KEY",
-        403: "check what the API key may do",
-        404: "check the model name and base_url, which ends in /v1 at most services",
-    }
-    hint = hints.get(error.code, "redirects are not followed; pass the final base_url" if error.code < 400 else "")
-    return "; ".join(part for part in (text[:300] or str(error.reason), hint) if part)
-
-
-def _retry_after(headers: Message) -> float | None:
-    """Seconds that the service asks to wait; None if it does not say.
-
-    A date is compared with the answer's own Date, so no clock of this machine takes part.
-    """
-    value = headers.get("Retry-After", "").strip()
-    if not value:
-        return None
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        pause = parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("Date", ""))
-    except (TypeError, ValueError):
-        return None
-    return max(0.0, pause.total_seconds())
+    return "; ".join(part for part in (text[:300] or str(error.reason), hint_of(error.code)) if part)

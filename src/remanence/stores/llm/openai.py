@@ -8,19 +8,17 @@ whether the temperature may be set.
 from __future__ import annotations
 
 import json
-import os
 import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 from remanence.core.errors import InvalidInput, LLMError, LLMMalformed, LLMRejected, LLMUnavailable, MissingExtra
 from remanence.stores.llm.schema import is_strict
 from remanence.stores.llm.structured import MODES, Mode, Request, answer_by_schema, check_messages
+from remanence.stores.services import FIRST_PAUSE_S, LONGEST_PAUSE_S, hint_of, retry_after, service_of
 from remanence.substrates.chat import Message, Reply, Schema, Usage
 
 if TYPE_CHECKING:
@@ -28,12 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["OpenAIChat"]
 
-DEFAULT_BASE_URL: Final = "https://api.openai.com/v1"
 _RETRIED: Final = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 # What services answer to a response format that they do not know; some say no more than "bad request".
 _FORMAT_REFUSED: Final = frozenset({400, 404, 415, 422, 501})
-_FIRST_PAUSE_S: Final = 0.5
-_LONGEST_PAUSE_S: Final = 30.0
 _KEYS: Final = re.compile(r"\b(?:sk|pk|key|gsk|hf|xai)[-_][\w*.-]{6,}|\bBearer\s+\S+", re.IGNORECASE)
 
 
@@ -65,25 +60,14 @@ class OpenAIChat:
         repairs: int = 1,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        address = (base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL).rstrip("/")
         if not model:
             raise InvalidInput("no model: pass the service's name for it, such as 'gpt-4o-mini'")
-        if urlsplit(address).scheme not in ("http", "https") or not urlsplit(address).netloc:
-            raise InvalidInput(f"base_url={address!r} is no http(s) address; pass one like {DEFAULT_BASE_URL!r}")
-        # Neither is shown in the message, for both may hold a secret.
-        if "@" in urlsplit(address).netloc:
-            raise InvalidInput("base_url holds a user name or password; pass a key as api_key instead")
-        key = (api_key if api_key is not None else os.environ.get("OPENAI_API_KEY", "")).strip()
-        if not (key.isascii() and key.isprintable()):
-            raise InvalidInput("the API key holds characters that no HTTP header can carry; check api_key")
+        service = service_of(base_url, api_key, timeout=timeout)
         for name, value in (("retries", retries), ("repairs", repairs)):
             if value < 0:
                 raise InvalidInput(f"{name}={value} must be at least 0")
-        if not timeout > 0:
-            raise InvalidInput(f"timeout={timeout} must be more than 0 seconds")
         self._model = model
-        self._address = address
-        self._api_key = key
+        self._address, self._api_key = service
         self._timeout = timeout
         self._retries = retries
         self._repairs = repairs
@@ -244,7 +228,7 @@ class OpenAIChat:
 
         seconds = timeout or self._timeout
         started = time.perf_counter()
-        pause = _FIRST_PAUSE_S
+        pause = FIRST_PAUSE_S
         attempts = 0
         while True:
             attempts += 1
@@ -270,12 +254,12 @@ class OpenAIChat:
                 failure.retry_after = wanted
             if last:
                 raise failure from None
-            if wanted is not None and wanted > _LONGEST_PAUSE_S:
+            if wanted is not None and wanted > LONGEST_PAUSE_S:
                 late = LLMUnavailable(f"{failure}; it asks to come back in {wanted:g} s, longer than is waited here")
                 late.retry_after = wanted
                 raise late from None
             self._sleep(pause if wanted is None else wanted)
-            pause = min(2 * pause, _LONGEST_PAUSE_S)
+            pause = min(2 * pause, LONGEST_PAUSE_S)
 
     def _status(self, error: openai.APIStatusError) -> tuple[LLMError, float | None]:
         """What an HTTP error means, and how many seconds the service asks to wait.
@@ -286,14 +270,8 @@ class OpenAIChat:
         said = _reason(error.body) or error.response.text[:300].strip() or error.response.reason_phrase
         message = f"{self._origin} answered HTTP {code}: {self._safe(said)[:300]}"
         if code in _RETRIED:
-            return LLMUnavailable(message), _retry_after(error.response.headers)
-        hints = {
-            401: "check api_key or OPENAI_API_KEY",
-            403: "check what the API key may do",
-            404: "check the model name and base_url, which ends in /v1 at most services",
-            413: "the request is too long; send less at once",
-        }
-        hint = hints.get(code, "redirects are not followed; pass the final base_url" if code < 400 else "")
+            return LLMUnavailable(message), retry_after(error.response.headers)
+        hint = hint_of(code)
         rejected = LLMRejected(f"{message}; {hint}" if hint else message)
         if code in _FORMAT_REFUSED:
             raise _FormatRefusedError(rejected, f"{said} {getattr(error, 'param', '') or ''}".lower())
@@ -369,20 +347,3 @@ def _reason(body: object) -> str:
             inner = inner.get("message") or inner.get("detail") or ""
         return inner if isinstance(inner, str) else ""
     return body.strip() if isinstance(body, str) else ""
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the service asks to wait; None if it does not say.
-
-    A date is compared with the answer's own Date, so no clock of this machine takes part.
-    """
-    value = headers.get("Retry-After", "").strip()
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        pause = parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("Date", ""))
-    except (TypeError, ValueError):
-        return None
-    return max(0.0, pause.total_seconds())
