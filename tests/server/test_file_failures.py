@@ -5,7 +5,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,6 +57,37 @@ def test_requests(
     limited(monkeypatch, RequestFile, "_opened", pragma)
     with closing(Requests(tmp_path / "m.db.requests", clock=clock)) as requests, pytest.raises(kind):
         [requests.begin("ana", "POST /", f"key {number}", [b"{}"]) for number in range(1000)]
+
+
+@pytest.mark.parametrize("times", [2, 10_000])
+def test_others_who_open_the_file_at_the_same_time_are_waited_for(
+    tmp_path: Path, clock: Now, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """SQLite changes a file into WAL mode without waiting for whoever else does so at that moment."""
+    opened: list[sqlite3.Connection] = []
+
+    class Contended(sqlite3.Connection):
+        def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
+            if "journal_mode" in statement:
+                opened.append(self)
+                if len(opened) <= times:
+                    error = sqlite3.OperationalError("database is locked")
+                    error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+                    raise error
+            return super().execute(statement, *values)
+
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", partial(connect, factory=Contended))
+    file = RequestFile(tmp_path / "m.db.requests", timeout=0.05)
+    with closing(file):
+        if times == 2:
+            assert file.take(b"name", b"body", b"nonce", at=1, lease=2, expired=0) is None
+        else:
+            with pytest.raises(StoreBusy, match="try again"):
+                file.take(b"name", b"body", b"nonce", at=1, lease=2, expired=0)
+    for connection in opened[:times]:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            connection.total_changes  # noqa: B018
 
 
 def test_a_file_that_cannot_be_opened_is_not_damaged(keys: Keys, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from remanence.core.errors import StoreBusy, StoreError, StoreFull, StoreReadOnly
 
-__all__ = ["file_failure", "is_database", "server_tables"]
+__all__ = ["file_failure", "is_busy", "is_database", "server_tables"]
 
 _DATABASES: Final = ("postgresql://", "postgres://")
 
@@ -27,6 +27,11 @@ def server_tables(address: str, *, timeout: float, pool_size: int = 4) -> Any:
     # By name: whoever keeps memories in a file loads no driver for a server.
     tables = importlib.import_module("remanence.stores.postgres.server_tables")
     return tables.ServerTables(address, timeout=timeout, pool_size=pool_size)
+
+
+def is_busy(error: Exception) -> bool:
+    """Whether SQLite gave up since others were using a file."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def file_failure(path: str | Path | None, error: Exception, *, timeout: float) -> StoreError | None:

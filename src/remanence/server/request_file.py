@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TypeAlias
 
 from remanence.core.errors import StoreError
-from remanence.server.places import file_failure
+from remanence.server.places import file_failure, is_busy
 
 __all__ = ["RequestFile", "RequestRow"]
 
 RequestRow: TypeAlias = tuple[bytes, bytes, int | None, bytes | None]
 """Hash of the body, nonce, and status and masked answer if there is one."""
 
+_POLL: Final = 0.01
+"""Seconds between two attempts to open a file that others are opening."""
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS requests (
     name BLOB PRIMARY KEY,
@@ -99,9 +102,19 @@ class RequestFile:
     def _opened(self) -> sqlite3.Connection:
         if self._path is not None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(
-            self._path or ":memory:", self._timeout, isolation_level=None, check_same_thread=False
-        )
-        for statement in ("PRAGMA journal_mode = WAL", "PRAGMA secure_delete = ON", _SCHEMA):
-            connection.execute(statement).fetchall()
-        return connection
+        deadline = time.monotonic() + self._timeout
+        while True:
+            connection = sqlite3.connect(
+                self._path or ":memory:", self._timeout, isolation_level=None, check_same_thread=False
+            )
+            try:
+                for statement in ("PRAGMA journal_mode = WAL", "PRAGMA secure_delete = ON", _SCHEMA):
+                    connection.execute(statement).fetchall()
+            except sqlite3.Error as error:
+                connection.close()
+                # Changing into WAL mode does not wait by itself for others who open the file at the same time.
+                if not is_busy(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(_POLL)
+            else:
+                return connection
