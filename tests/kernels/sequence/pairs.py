@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
+from weakref import WeakSet
 
 import torch
 from torch import Tensor
@@ -68,16 +69,25 @@ def difference(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> float:
     return worst
 
 
-def saved(form: Form, given: Mapping[str, Tensor], **settings: Any) -> int:
-    """Bytes that are kept for the gradient."""
-    kept: dict[int, int] = {}
+class _Kept:
+    """What the gradient keeps of one tensor, for as long as it does."""
 
-    def pack(one: Tensor) -> Tensor:
-        kept[one.untyped_storage().data_ptr()] = one.untyped_storage().nbytes()
-        return one
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+
+
+def saved(form: Form, given: Mapping[str, Tensor], **settings: Any) -> int:
+    """Bytes that are kept for the gradient: of what is let go on the way nothing counts."""
+    kept: WeakSet[_Kept] = WeakSet()
+
+    def pack(one: Tensor) -> _Kept:
+        held = _Kept(one)
+        kept.add(held)
+        return held
 
     leaves = {name: one.detach().requires_grad_() for name, one in given.items()}
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda one: one):
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda held: held.tensor):
         alive = form(**leaves, **settings)
     assert alive
-    return sum(kept.values())
+    storages = {one.data_ptr(): one.nbytes() for one in (held.tensor.untyped_storage() for held in kept)}
+    return sum(storages.values())
