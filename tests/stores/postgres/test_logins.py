@@ -9,12 +9,13 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
+from psycopg.errors import SerializationFailure
 
 from remanence.conformance.stage import NOW, START, one, put
 from remanence.core.clock import SteppingClock
 from remanence.core.errors import Conflict, StoreError
 from remanence.stores.postgres import PostgresStore
-from remanence.stores.postgres.pool import Pool
+from remanence.stores.postgres.pool import Pool, trying
 from remanence.substrates.records.operations import Changes, Find, Scan
 from tests.stores.postgres.server import Schemas, Server, schema_of
 
@@ -120,3 +121,19 @@ def test_behind_a_pooler_of_transactions_nothing_goes_to_another_store(
     monkeypatch.undo()
     assert [record.text for record in one(other, Find(NOW))] == ["of the other"]
     assert [record.text for record in one(own, Find(NOW))] == ["own"]
+
+
+def test_a_session_lost_at_the_last_attempt_is_told(schemas: Schemas) -> None:
+    """After as many conflicts as are tried, too, what comes is the store's own error."""
+    pool = schemas.new()._pool
+    attempts: list[bool] = []
+
+    def act(committing: list[bool]) -> None:
+        attempts.append(True)
+        if len(attempts) < 5:
+            raise SerializationFailure("another batch got in the way")
+        pool.check_session("that of another store")
+
+    with pytest.raises(StoreError, match="pool_mode = session"):
+        trying(pool, act)
+    assert len(attempts) == 5

@@ -273,7 +273,7 @@ def trying(pool: Pool, act: Callable[[list[bool]], T]) -> T:
         except faults.Displaced:
             # It has gone back to the others, which may be no better.
             pool.forget_idle()
-            if reconnected:
+            if reconnected or attempt == _ATTEMPTS:
                 raise
             reconnected = True
         except Error as error:
