@@ -6,8 +6,8 @@ import asyncio
 import json
 import logging
 import threading
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -24,6 +24,7 @@ from remanence.server.access import ANY, PERMIT, Permit, Principal, guard
 from remanence.server.errors import BadRequest, Forbidden, Overloaded, TimedOut, Unauthenticated
 from remanence.server.idempotency import Answer, InProgress, Requests, Ticket
 from remanence.server.keys import Keys
+from remanence.server.lanes import Lane
 from remanence.server.limits import Buckets
 from remanence.server.metrics import Metrics
 from remanence.server.places import is_database, server_tables
@@ -37,8 +38,6 @@ T = TypeVar("T")
 
 ACTOR: Final = ""
 """Author of changes that no request made; those of a request carry the name of its key."""
-PATIENCE: Final = 0.05
-"""Seconds for which a search waits for the one before it."""
 _KEY_LENGTH: Final = 255
 _PATIENCE: Final = timedelta(minutes=2)
 _WAIT: Final = 5.0
@@ -51,51 +50,6 @@ LOG: Final = logging.getLogger("remanence.server")
 
 Work = Callable[["Call"], Any]
 """A verb to run: from what is known of the call to its answer, which JSON can hold."""
-
-
-class _Lane:
-    """Threads for one sort of request, and how many wait for them. Used from one event loop.
-
-    Python runs one thread at a time, and those that take turns within a search only slow each other down. So what
-    computes goes alone, unless the one before it takes longer than `PATIENCE`; what waits for the disk does not.
-    """
-
-    def __init__(self, name: str, threads: int) -> None:
-        self.waiting = 0
-        self._name = name
-        self._threads = threads
-        self._pool: ThreadPoolExecutor | None = None
-        self._turn = threading.Semaphore()
-
-    def run(self, work: Callable[[], T], *, alone: bool) -> asyncio.Future[T]:
-        """Run something in a thread."""
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix=f"remanence-{self._name}")
-        self.waiting += 1
-        loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(self._pool, partial(self._alone, work) if alone else work)
-        future.add_done_callback(self._left)
-        return future
-
-    def close(self) -> None:
-        """Let what runs end; what waits is dropped."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-            self._pool = None
-
-    def _alone(self, work: Callable[[], T]) -> T:
-        first = self._turn.acquire(timeout=PATIENCE)
-        try:
-            return work()
-        finally:
-            if first:
-                self._turn.release()
-
-    def _left(self, future: asyncio.Future[Any]) -> None:
-        self.waiting -= 1
-        if not future.cancelled():
-            # Whoever gave up waiting reads no outcome, and asyncio would complain of that.
-            future.exception()
 
 
 class Call:
@@ -134,8 +88,9 @@ class Service:
         self._memory: Memory | None = None
         self._opening = threading.Lock()
         self._keys = keys
-        self._quick = _Lane("quick", settings.threads)
-        self._slow = _Lane("slow", settings.threads)
+        self._quick = Lane("quick", settings.threads, settings.queue)
+        # One thread is left to others, for whom it would be a long time.
+        self._slow = Lane("slow", settings.threads, settings.queue, share=max(1, settings.threads - 1))
         place = settings.requests_place
         # Each thread of the lanes may hold a key or note a request, while others at the door look keys up.
         self._tables = {
@@ -143,7 +98,7 @@ class Service:
             for address in {settings.keys, place}
             if address is not None and is_database(address)
         }
-        self._door = _Lane("door", _DOOR)
+        self._door = Lane("door", _DOOR, settings.queue)
         self._requests = Requests(
             place if place is None else self._tables.get(place, place),
             clock=clock,
@@ -191,13 +146,10 @@ class Service:
 
         Raises `Overloaded` when enough callers wait at the door already.
         """
-        settings = self.settings
-        if not is_database(settings.keys or settings.path):
+        if not is_database(self.settings.keys or self.settings.path):
             return work()
-        if self._door.waiting >= _DOOR + settings.queue:
-            self.metrics.refused("room")
-            raise Overloaded("too many requests wait already; come back in a moment")
-        return await self._door.run(work, alone=False)
+        with self._counted():
+            return await asyncio.wrap_future(self._door.run("", work))
 
     def is_open(self) -> bool:
         """Whether callers on this machine need no key: told so, or not told otherwise while no key was ever made."""
@@ -305,16 +257,19 @@ class Service:
         if key is not None and not (0 < len(key) <= _KEY_LENGTH and key.isprintable()):
             raise BadRequest(f"Idempotency-Key must be up to {_KEY_LENGTH} printable characters")
         if key is None:
-            body = await self.run(
-                principal if right not in ("read", ANY) else None, lambda: encoded(work(call)), seconds, slow=slow
-            )
+            writes = right not in ("read", ANY)
+            body = await self.run(principal, lambda: encoded(work(call)), seconds, writes=writes, slow=slow)
             return Response(body, status, media_type="application/json")
         sent = await request.body()
         left, pause = seconds or self.settings.timeout, _PAUSE
         while True:
             try:
                 answer = await self.run(
-                    principal, lambda: self._once(call, work, request, key, sent, status), seconds, slow=slow
+                    principal,
+                    lambda: self._once(call, work, request, key, sent, status),
+                    seconds,
+                    writes=True,
+                    slow=slow,
                 )
                 return Response(answer.body, answer.status, media_type="application/json")
             except InProgress:
@@ -325,31 +280,61 @@ class Service:
                 left, pause = left - pause, min(2 * pause, 1.0)
 
     async def run(
-        self, writer: Principal | None, work: Callable[[], T], seconds: float | None = None, *, slow: bool = False
+        self,
+        principal: Principal | None,
+        work: Callable[[], T],
+        seconds: float | None = None,
+        *,
+        writes: bool = False,
+        slow: bool = False,
     ) -> T:
-        """Run something in a thread; what it writes is written by leave of `writer`. `seconds`, `slow`: as in `call`.
+        """Run something in a thread when it is the turn of `principal`; None: of those who need no key.
+
+        Args:
+            principal: whose turn it takes, and by whose leave it is written.
+            work: what to run.
+            seconds: how long it may take; as the settings say if left out.
+            writes: whether it may write for the principal.
+            slow: as in `call`.
 
         Raises:
             Overloaded: enough requests wait already.
-            TimedOut: it took too long; it goes on, but begins no further write.
+            TimedOut: it took too long; it goes on, but begins no further write. If it waits still, it is not begun.
 
         """
         lane = self._slow if slow else self._quick
-        if lane.waiting >= self.settings.threads + self.settings.queue:
-            self.metrics.refused("room")
-            raise Overloaded("too many requests wait already; come back in a moment")
+        key_id = None if principal is None else principal.key_id
         # A reader's counts of uses are the server's own bookkeeping, and so is what it works out before it answers.
-        permit = None if writer is None else Permit(writer, None if writer.key_id is None else self.keys)
-        future = lane.run(partial(_under, permit, work), alone=permit is None and not slow)
-        done, _ = await asyncio.wait((future,), timeout=seconds or self.settings.timeout)
-        if not done:
-            if permit is not None:
-                permit.over = True
-            self.metrics.refused("time")
-            raise TimedOut(
-                f"the request took more than {seconds or self.settings.timeout:g} s; it may have been done in part"
-            )
-        return future.result()
+        permit = Permit(principal, None if key_id is None else self.keys) if writes and principal is not None else None
+        patience = seconds or self.settings.timeout
+        with self._counted():
+            running = lane.run(key_id or "", partial(_under, permit, work), alone=permit is None and not slow)
+            future = asyncio.wrap_future(running)
+            future.add_done_callback(_heard)
+            try:
+                done, _ = await asyncio.wait((future,), timeout=patience)
+                if done:
+                    return future.result()
+            finally:
+                # For whoever gave up waiting, or left: what has not begun does not begin any more.
+                dropped = running.cancel()
+        if permit is not None:
+            permit.over = True
+        self.metrics.refused("time")
+        raise TimedOut(
+            f"the request waited {patience:g} s for its turn; nothing of it was done"
+            if dropped
+            else f"the request took more than {patience:g} s; it may have been done in part"
+        )
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """A block that counts what is refused for want of room."""
+        try:
+            yield
+        except Overloaded:
+            self.metrics.refused("room")
+            raise
 
     def close(self) -> None:
         """Let running requests end, and close what was opened here."""
@@ -388,6 +373,12 @@ class Service:
             self._requests.finish(ticket, answer)
         except StoreError as error:
             LOG.warning("request %s: its answer could not be kept for a repetition: %s", call.request_id, error)
+
+
+def _heard(future: asyncio.Future[Any]) -> None:
+    """Take note of how something ended, of which nobody asks any more; asyncio would complain."""
+    if not future.cancelled():
+        future.exception()
 
 
 def _under(permit: Permit | None, work: Callable[[], T]) -> T:

@@ -49,7 +49,7 @@ async def export(request: Request, whose: Whose, format: Literal["jsonl", "cube"
             call.memory.export(path, **call.ids)
             return open(path, "rb")
 
-    stream = await service.run(None, work, service.settings.import_timeout, slow=True)
+    stream = await service.run(principal, work, service.settings.import_timeout, slow=True)
     headers = {"content-disposition": f'attachment; filename="memories.{format}"'}
     return StreamingResponse(_portions(stream), media_type=_FILES[format], headers=headers)
 

@@ -64,7 +64,7 @@ def server(
         try:
             principal = box.admit(who(ctx.request))
             principal.require(tool.right)
-            answer = await service.run(None if tool.read_only else principal, lambda: tool.call(arguments, principal))
+            answer = await service.run(principal, lambda: tool.call(arguments, principal), writes=not tool.read_only)
         except RemanenceError as error:
             return _failed(error)
         except Exception as error:
@@ -95,7 +95,7 @@ def server(
         try:
             principal = box.admit(who(ctx.request))
             principal.require("read")
-            text = await service.run(None, lambda: resource.read(principal))
+            text = await service.run(principal, lambda: resource.read(principal))
         except RemanenceError as error:
             raise MCPError(code=types.INTERNAL_ERROR, message=_told(error)[1]) from error
         contents = types.TextResourceContents(uri=uri, text=clean(text), mime_type=resource.mime)
