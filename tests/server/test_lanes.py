@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
+from functools import partial
 from typing import Any
 
 import pytest
@@ -188,7 +189,7 @@ def test_nothing_is_lost_among_many(held: Callable[..., Held]) -> None:
             done.append((whose, number))
 
     asked = [
-        (whose, number, lane.run(whose, lambda whose=whose, number=number: work(whose, number), alone=number % 50 == 0))
+        (whose, number, lane.run(whose, partial(work, whose, number), alone=number % 50 == 0))
         for number in range(500)
         for whose in "abc"
     ]
