@@ -135,7 +135,7 @@ def test_what_is_cancelled_is_not_begun_and_takes_no_room(held: Callable[..., He
 def test_what_was_cancelled_makes_no_line_longer(held: Callable[..., Held]) -> None:
     busy = held(queue=2)
     busy.hold()
-    assert all([busy.ask("a", "gone").cancel() for _ in range(2)])
+    assert all(busy.ask("a", "gone").cancel() for _ in range(2))
     busy.ask("b", "b0")
     last = busy.ask("b", "b1")
     busy.ask("c", "c0")
