@@ -26,7 +26,6 @@ COMPARED = ("recall@1", "recall@5", "recall@10", "recall@20", "ndcg@10", WITHIN_
 RESAMPLES = 10_000
 
 _BASELINES = ("bm25", "bm25-stemmed", "dense", "rrf")
-_DIGITS = 6
 
 _Part = TypeVar("_Part", "Hardware", "Latency", "Footprint", "Gain", "Result")
 
@@ -164,11 +163,20 @@ def hardware() -> Hardware:
     )
 
 
+def rounded(value: Any, form: str = ".6f") -> Any:
+    """What is written to a file of results, its numbers as the format says: digits behind the point, or that count."""
+    if isinstance(value, float):
+        return float(format(value, form))
+    if isinstance(value, Mapping):
+        return {name: rounded(part, form) for name, part in value.items()}
+    return [rounded(part, form) for part in value] if isinstance(value, list | tuple) else value
+
+
 def write(result: Result, folder: Path) -> Path:
     """Write a result to its file under `folder` (made if need be), replacing an older one. Keys keep their order."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / result.filename
-    data = {"schema": SCHEMA, **_rounded(asdict(result))}
+    data = {"schema": SCHEMA, **rounded(asdict(result))}
     path.write_text(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
     return path
 
@@ -240,14 +248,6 @@ def _cpu() -> str:
     lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
     named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(named, platform.processor() or platform.machine())
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        return round(value, _DIGITS)
-    if isinstance(value, Mapping):
-        return {key: _rounded(part) for key, part in value.items()}
-    return value
 
 
 def _build(kind: type[_Part], data: Any, path: Path) -> _Part:

@@ -28,7 +28,7 @@ from remanence.bench import speed_data
 from remanence.bench.datasets import Document
 from remanence.bench.engine import BATCH, wire
 from remanence.bench.metrics import Latency, latency
-from remanence.bench.results import Hardware, hardware
+from remanence.bench.results import Hardware, hardware, rounded
 from remanence.core.errors import ImportFormatError, InvalidInput
 from remanence.core.scope import Scope
 from remanence.kernels.dense import scan
@@ -241,7 +241,7 @@ def save(speed: Speed, path: Path) -> None:
     """Write a run as JSON."""
     data = {"schema": _SCHEMA, **asdict(speed)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(_rounded(data), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(rounded(data), indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def load(path: Path) -> Speed:
@@ -458,11 +458,3 @@ def _one_scope(data: dict[str, Any]) -> OneScope:
 
 def _many_scopes(data: dict[str, Any]) -> ManyScopes:
     return ManyScopes(**{**data, "cold": Latency(**data["cold"]), "warm": Latency(**data["warm"])})
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        return round(value, 6)
-    if isinstance(value, dict):
-        return {key: _rounded(part) for key, part in value.items()}
-    return [_rounded(part) for part in value] if isinstance(value, list | tuple) else value

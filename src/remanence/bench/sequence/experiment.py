@@ -21,7 +21,7 @@ import torch
 
 import remanence
 from remanence import catalog
-from remanence.bench.results import hardware
+from remanence.bench.results import hardware, rounded
 from remanence.bench.sequence import measuring
 from remanence.bench.sequence.corpus import BYTES, ByteCorpus, batch_of
 from remanence.bench.sequence.training import Batch, Plan, Trainer
@@ -264,7 +264,7 @@ def save(found: Mapping[str, Any], path: Path) -> None:
     """Write the file, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.tmp")
-    draft.write_text(json.dumps(_rounded(found), indent=1) + "\n", encoding="utf-8")
+    draft.write_text(json.dumps(rounded(found, ".5g"), indent=1) + "\n", encoding="utf-8")
     draft.replace(path)
 
 
@@ -281,13 +281,3 @@ def by_mixer(found: Mapping[str, Any]) -> Iterator[tuple[str, list[Cell]]]:
     names = list(dict.fromkeys(cell["mixer"] for cell in found["cells"]))
     for name in names:
         yield name, [Cell(**cell) for cell in found["cells"] if cell["mixer"] == name]
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        return float(f"{value:.5g}")
-    if isinstance(value, Mapping):
-        return {key: _rounded(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_rounded(one) for one in value]
-    return value

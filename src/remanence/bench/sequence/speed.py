@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 import remanence
-from remanence.bench.results import Hardware, hardware
+from remanence.bench.results import Hardware, hardware, rounded
 from remanence.core.errors import ImportFormatError, InvalidInput, RemanenceError
 from remanence.kernels import sequence
 from remanence.kernels.sequence.forms import Call, Example, Op
@@ -275,7 +275,7 @@ def _leaf(value: Any) -> Any:
 def save(measured: SequenceSpeed, path: Path) -> None:
     """Write the measurement as JSON; its folder is made if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    data = {"schema": SCHEMA, **_rounded(asdict(measured))}
+    data = {"schema": SCHEMA, **rounded(asdict(measured), ".4g")}
     path.write_text(json.dumps(data, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
@@ -292,14 +292,6 @@ def load(path: Path) -> SequenceSpeed:
         return SequenceSpeed(**{**data, "hardware": Hardware(**data["hardware"]), "timings": timings})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ImportFormatError(f"{path} holds no timings of sequence operations: {error}") from error
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        return float(f"{value:.4g}")
-    if isinstance(value, dict):
-        return {name: _rounded(one) for name, one in value.items()}
-    return [_rounded(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def render(measured: SequenceSpeed) -> str:

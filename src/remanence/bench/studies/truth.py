@@ -98,7 +98,7 @@ def save(figures: Mapping[str, Any], settings: Mapping[str, Any], path: Path) ->
         "version": remanence.__version__,
         "settings": dict(settings),
         "hardware": asdict(results.hardware()),
-        "figures": _rounded(figures),
+        "figures": results.rounded(figures),
     }
     path.write_text(json.dumps(whole, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
@@ -170,14 +170,6 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _show(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        return round(value, 6)
-    if isinstance(value, Mapping):
-        return {key: _rounded(part) for key, part in value.items()}
-    return value
 
 
 if __name__ == "__main__":
