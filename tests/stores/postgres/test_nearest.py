@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from remanence.conformance.stage import ANA, BOB, one, put
-from remanence.core.errors import EmbeddingSpaceMismatch, InvalidInput, NotFound
+from remanence.core.errors import EmbeddingSpaceMismatch, InvalidInput, NotFound, StoreError
 from remanence.core.scope import Scope
 from remanence.kernels.dense import scan_naive, top_naive
 from remanence.kernels.quantize import quantize
@@ -37,6 +37,9 @@ def vectors(seed: int, count: int) -> list[Vector]:
 @pytest.fixture
 def indexed(server: Server, schemas: Schemas, monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgresStore]:
     """A store of Ana's and Bob's vectors, of which most are Bob's, with an index."""
+    found = server.execute("SELECT default_version FROM pg_available_extensions WHERE name = 'vector'")
+    if not found or tuple(map(int, found[0][0].split(".")[:2])) < nearest.OLDEST:
+        pytest.skip(f"the server has pgvector {found[0][0] if found else '(none)'}")
     monkeypatch.setattr(nearest, "LARGE", 50)
     store = schemas.new()
     for start in range(0, COUNT, 300):
@@ -119,6 +122,22 @@ def test_the_index_follows_what_is_written_and_erased(indexed: PostgresStore, se
     assert indexed.nearest(SPACE, other, 3, scope=Scope(user_id="nobody")) == []
     indexed.index_space(SPACE)
     assert len(indexed.nearest(SPACE, other, 3, scope=BOB)) == 3
+
+
+def test_a_pgvector_that_is_too_old_is_refused(server: Server, schemas: Schemas) -> None:
+    store = schemas.new()
+    put(store, "x", vector=vectors(1, 1)[0])
+    server.execute("CREATE EXTENSION IF NOT EXISTS vector SCHEMA public")
+    ((found,),) = server.execute("SELECT extversion FROM pg_extension WHERE extname = 'vector'")
+    called = "UPDATE pg_extension SET extversion = %s WHERE extname = 'vector'"
+    server.execute(called, "0.7.4")
+    try:
+        with pytest.raises(StoreError, match=r"has pgvector 0\.7\.4, .* needs 0\.8 or newer"):
+            store.index_space(SPACE)
+    finally:
+        server.execute(called, found)
+    assert server.execute(f"SELECT bool_or(near) FROM {schema_of(store)}.spaces") == [(False,)]
+    assert len(store.nearest(SPACE, vectors(2, 1)[0], 3, scope=ANA)) == 1
 
 
 def test_refusals(schemas: Schemas) -> None:

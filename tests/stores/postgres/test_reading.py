@@ -20,6 +20,7 @@ from remanence.core.scope import Scope
 from remanence.stores.postgres import PostgresStore, asking, reading, scanning
 from remanence.stores.postgres import store as store_module
 from remanence.stores.postgres.codec import Key
+from remanence.stores.postgres.pool import Pool
 from remanence.stores.postgres.transaction import Transaction
 from remanence.stores.relational.columns import Row
 from remanence.substrates.records.model import Draft, View
@@ -55,9 +56,11 @@ def rounds(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     found: list[int] = []
     together = asking._together
 
-    def counted(connection: psycopg.Connection[Row], key: Key, asks: Sequence[asking.Ask]) -> list[list[Row]]:
+    def counted(
+        pool: Pool, connection: psycopg.Connection[Row], key: Key, asks: Sequence[asking.Ask]
+    ) -> list[list[Row]]:
         found.append(1 + len(asks))
-        return together(connection, key, asks)
+        return together(pool, connection, key, asks)
 
     monkeypatch.setattr(asking, "_together", counted)
     return found
@@ -216,13 +219,15 @@ def test_an_erasure_between_two_rounds_starts_over(
     together = asking._together
     calls = []
 
-    def erasing(connection: psycopg.Connection[Row], key: Key, asks: Sequence[asking.Ask]) -> list[list[Row]]:
+    def erasing(
+        pool: Pool, connection: psycopg.Connection[Row], key: Key, asks: Sequence[asking.Ask]
+    ) -> list[list[Row]]:
         calls.append(asks)
         if len(calls) == 2:
             with monkeypatch.context() as patch:
                 patch.setattr(asking, "_together", together)
                 one(store, Erase((gone,)))
-        return together(connection, key, asks)
+        return together(pool, connection, key, asks)
 
     monkeypatch.setattr(asking, "_together", erasing)
     found = one(reader, Find(NOW))

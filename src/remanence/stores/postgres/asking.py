@@ -19,7 +19,7 @@ from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from remanence.core.scope import FIELDS
 from remanence.stores.postgres.codec import KEY, Key
-from remanence.stores.postgres.pool import MARK
+from remanence.stores.postgres.pool import MARK, Pool
 from remanence.stores.postgres.schema import Connection
 from remanence.stores.postgres.transaction import LONG_SCOPE, STANDING, TERMS, Standing, Transaction
 from remanence.stores.relational.columns import Row
@@ -81,22 +81,12 @@ def learn(tx: Transaction, tids: Iterable[int] = (), scopes: Iterable[Key] = ())
         tx.learn_scopes(chain.from_iterable(found))
 
 
-def can_pipeline() -> bool:
-    """Whether the driver's library can send several statements at once (libpq 14 or newer)."""
-    from psycopg import Pipeline
-
-    return Pipeline.is_supported()
-
-
 def at_once(
-    connection: Connection,
-    tx: Transaction,
-    asked: Sequence[tuple[Asked[Any, Any], Any]],
-    check_session: Callable[[str | None], None],
+    pool: Pool, connection: Connection, tx: Transaction, asked: Sequence[tuple[Asked[Any, Any], Any]]
 ) -> tuple[Standing, list[Any] | None]:
     """Answers to operations, all of one moment; None where what `tx` took for granted was not so: then ask again.
 
-    Raises `TooMuch` where an answer is too large for one piece, and what `check_session` raises.
+    Raises `TooMuch` where an answer is too large for one piece, and what `Pool.check_session` raises.
     """
     check = tx.take_for_granted()
     answers: list[Any] = [None] * len(asked)
@@ -114,8 +104,10 @@ def at_once(
         if standing is not None and not waiting:
             return standing, answers
         first = [_only(tx.key)] if check and standing is None else []
-        now, *results = _together(connection, tx.key, [*first, *(ask for place in waiting for ask in asks[place])])
-        check_session(now[0][1])
+        now, *results = _together(
+            pool, connection, tx.key, [*first, *(ask for place in waiting for ask in asks[place])]
+        )
+        pool.check_session(now[0][1])
         where = Standing(*now[0][2:])
         if standing is None:
             if not tx.stands(where, results.pop(0) if check else None):
@@ -135,13 +127,13 @@ def _only(key: Key) -> Ask:
     return Ask(f"SELECT {KEY} FROM scopes WHERE {where} LIMIT 2", [value for _, value in ids])
 
 
-def _together(connection: Connection, key: Key, asks: Sequence[Ask]) -> list[list[Row]]:
+def _together(pool: Pool, connection: Connection, key: Key, asks: Sequence[Ask]) -> list[list[Row]]:
     """One transaction in one round trip; the first answer is where the store stands.
 
     That row is open to any principal, so that it may be read by the statement that names the principal of the others.
     """
     principal = f"SELECT set_config('remanence.scope', %s::text[]::text, true), {MARK}, {STANDING} FROM state"
-    with connection.pipeline():
+    with pool.together(connection):
         cursors = [
             connection.execute(query.encode(), parameters, binary=True)
             for query, parameters in (Ask(principal, ([*key],)), *asks)

@@ -168,17 +168,20 @@ def info(tx: Transaction, name: str, schema: str) -> StoreInfo:
     )
 
 
-def rewrite(connection: Connection, patience: float) -> bool:
+def rewrite(connection: Connection, schema: str, patience: float) -> bool:
     """Write every table anew without its dead rows, and note that no erasure left any since.
 
     Rows that an older transaction may still look at are copied with the others, so those are waited for, up to
     `patience` seconds. Answer: whether there are none. Raises `StoreReadOnly` for a login that does not own the tables.
     """
     deadline = time.monotonic() + patience
-    ((epoch, mine),) = connection.execute(b"SELECT epoch, pg_current_xact_id()::xid FROM state").fetchall()
+    state = f"{schema}.state"
+    query = f"SELECT epoch, pg_current_xact_id()::xid FROM {state}"
+    ((epoch, mine),) = connection.execute(query.encode()).fetchall()
     tables = connection.execute(
-        b"SELECT c.relname, pg_has_role(c.relowner, 'USAGE') FROM pg_class c "
-        b"WHERE c.relnamespace = current_schema::regnamespace AND c.relkind = 'r'"
+        "SELECT c.relname, pg_has_role(c.relowner, 'USAGE') FROM pg_class c "
+        "WHERE c.relnamespace = %s::regnamespace AND c.relkind = 'r'",
+        (schema,),
     ).fetchall()
     # The server would pass over tables of others with a mere warning.
     if not all(owned for _, owned in tables):
@@ -187,11 +190,16 @@ def rewrite(connection: Connection, patience: float) -> bool:
         if time.monotonic() >= deadline:
             return False
         time.sleep(_POLL)
+    warnings: list[str | None] = []
+    connection.add_notice_handler(lambda diagnostic: warnings.append(diagnostic.message_primary))
     for table, _ in tables:
-        run(connection, f'VACUUM (FULL, ANALYZE) "{table}"')
+        run(connection, f'VACUUM (FULL, ANALYZE) {schema}."{table}"')
+    if warnings:
+        return False
     with connection.transaction():
         connection.execute("SELECT set_config('remanence.scope', %s, true)", (EVERYWHERE,))
-        return connection.execute("UPDATE state SET residue = false WHERE epoch = %s", (epoch,)).rowcount == 1
+        query = f"UPDATE {state} SET residue = false WHERE epoch = %s"
+        return connection.execute(query.encode(), (epoch,)).rowcount == 1
 
 
 def _held(connection: Connection, mine: object) -> bool:

@@ -8,6 +8,7 @@ which are scored again with the stored integers: scores are those of the exact s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,6 +25,8 @@ from remanence.substrates.records.model import Vector
 if TYPE_CHECKING:
     from remanence.stores.postgres.transaction import Transaction
 
+OLDEST = (0, 8)
+"""The oldest pgvector whose index can be used."""
 LARGE = 20_000
 """Vectors of a scope from which on the index is asked, where there is one; below, looking at all is as fast."""
 WIDTH = 8
@@ -70,14 +73,16 @@ def nearest(tx: Transaction, space: str, vector: Vector, k: int, *, exact: bool)
     return [Near(*names[seq], float(score)) for seq, score in zip(wanted, scores[best], strict=True)]
 
 
-def index_space(connection: Connection, space: str) -> None:
+def index_space(connection: Connection, schema: str, space: str) -> None:
     """Build the index of a space, as the owner of the tables; an index that is there already is built anew.
 
-    Raises `NotFound` for a space that the store does not hold, `StoreError` where the server lacks pgvector.
+    Raises `NotFound` for a space that the store does not hold, `StoreError` where the server lacks pgvector or has one
+    that is too old.
     """
     from psycopg import errors
 
     with connection.transaction():
+        run(connection, f"SET LOCAL search_path = {schema}, public")
         connection.execute("SELECT set_config('remanence.scope', %s, true)", (EVERYWHERE,))
         # No vector comes in between the copy and the moment from which every writer keeps the index.
         connection.execute("SELECT one FROM state FOR UPDATE")
@@ -91,6 +96,7 @@ def index_space(connection: Connection, space: str) -> None:
             raise StoreError(
                 "the server has no pgvector and cannot index vectors; install the extension, or search without an index"
             ) from error
+        _check_extension(connection)
         _build(connection, table_of(number), number, dim)
         connection.execute("UPDATE spaces SET near = true WHERE space = %s", (number,))
 
@@ -115,6 +121,18 @@ def text_of(data: bytes, scale: float) -> str:
     """A vector as pgvector reads it."""
     values = np.frombuffer(data, dtype=np.int8).astype(np.float64) * scale
     return f"[{','.join(f'{value:.6g}' for value in values.tolist())}]"
+
+
+def _check_extension(connection: Connection) -> None:
+    query = "SELECT extversion FROM pg_extension WHERE extname = 'vector'"
+    found = str(connection.execute(query.encode()).fetchall()[0][0])
+    # Half-precision numbers came with 0.7, and searching on where a scope is thin with 0.8.
+    if tuple(int(part) for part in re.findall(r"\d+", found)[:2]) < OLDEST:
+        wanted = ".".join(map(str, OLDEST))
+        raise StoreError(
+            f"the database has pgvector {found}, and an index of vectors needs {wanted} or newer; install that and "
+            "run: ALTER EXTENSION vector UPDATE, or search without an index"
+        )
 
 
 def _build(connection: Connection, table: str, number: int, dim: int) -> None:

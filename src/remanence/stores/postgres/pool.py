@@ -8,8 +8,8 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TypeVar
+from contextlib import contextmanager, nullcontext
+from typing import Final, TypeVar
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from remanence.core.errors import InvalidInput, MissingExtra, StoreBusy, StoreClosed, StoreError
@@ -21,6 +21,12 @@ T = TypeVar("T")
 SESSION = "remanence.session"
 MARK = f"current_setting('{SESSION}', true)"
 """What a statement asks to know whose session it has come to; for `Pool.check_session`."""
+OLDEST: Final = 140000
+"""The oldest PostgreSQL that stores are tried with, as the server counts versions."""
+READING: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_POOL_MODES: Final = ("session", "transaction")
+_PREPARED_FROM = 5
+"""How often a session sees a statement before it prepares it, as psycopg has it."""
 _POLL = 0.05
 _ATTEMPTS = 5
 _PAUSE = 0.01
@@ -31,7 +37,8 @@ _INHERITED: list[Connection] = []
 class Address:
     """Where a store is: what libpq needs to connect, the schema, and a name that gives no password away.
 
-    `url` is what libpq takes, `postgresql://user@host/database`, with one setting of ours, `?schema=name`.
+    `url` is what libpq takes, `postgresql://user@host/database`, with two settings of ours: `?schema=name`, and
+    `?pool_mode=transaction` where a pooler in front gives each transaction another session.
     """
 
     def __init__(self, url: str, schema_name: str | None = None) -> None:
@@ -48,9 +55,13 @@ class Address:
                                "use postgresql://user@host/database")  # fmt: skip
         # Cut out as it stands: libpq reads the rest by rules of its own.
         settings = [part.partition("=") for part in parts.query.split("&") if part]
-        own = [unquote(value) for name, _, value in settings if name == "schema"]
-        self.schema = schema.check_name(schema_name or (own[-1] if own else schema.SCHEMA))
-        rest = "&".join("".join(part) for part in settings if part[0] != "schema")
+        own = {name: unquote(value) for name, _, value in settings if name in ("schema", "pool_mode")}
+        self.schema = schema.check_name(schema_name or own.get("schema", schema.SCHEMA))
+        mode = own.get("pool_mode", _POOL_MODES[0])
+        if mode not in _POOL_MODES:
+            raise InvalidInput(f"pool_mode {mode!r} of the PostgreSQL address must be one of {', '.join(_POOL_MODES)}")
+        self.pooled = mode == "transaction"
+        rest = "&".join("".join(part) for part in settings if part[0] not in own)
         self.conninfo = urlunsplit(parts._replace(query=rest))
         try:
             known = conninfo_to_dict(self.conninfo)
@@ -58,6 +69,9 @@ class Address:
             raise InvalidInput(f"the PostgreSQL address cannot be read: {error}") from error
         host, database = known.get("host") or "", known.get("dbname") or known.get("user") or ""
         self.name = f"postgresql://{host}/{database}?schema={self.schema}"
+        mine = f"schema={self.schema}{'&pool_mode=transaction' if self.pooled else ''}"
+        self.url = f"{self.conninfo}{'&' if '?' in self.conninfo else '?'}{mine}"
+        """All of it, for those who connect."""
 
 
 class Pool:
@@ -83,6 +97,10 @@ class Pool:
         self._role = role
         self._settings = self._chosen()
         self._mark = hashlib.sha256(repr([role, *self._settings.items()]).encode()).hexdigest()[:32]
+        own = {"role": role, **self._settings, SESSION: self._mark}
+        calls = [f"set_config('{name}', '{value}', true)" for name, value in own.items()]
+        self._local = f"SELECT {', '.join(calls)}"
+        """What each transaction begins with where it may come to any session."""
         self._idle: list[Connection] = []
         self._reset()
         self._closed = False
@@ -128,8 +146,32 @@ class Pool:
         self.check_open()
         self._prepare()
         connection = self._connect()
-        schema.run(connection, f"SET search_path = {self.address.schema}, public")
+        schema.run(connection, "RESET ROLE")
         return connection
+
+    def begin(self, statement: str) -> bytes:
+        """A `BEGIN` together with what a transaction has to set for itself."""
+        return (f"{statement}; {self._local}" if self.address.pooled else statement).encode()
+
+    @contextmanager
+    def together(self, connection: Connection, begin: str = READING) -> Iterator[None]:
+        """Statements of the block go out in one round trip, as one transaction; answers can be fetched after the block.
+
+        Where sessions are our own they need no `begin`: the server takes what comes at once for one transaction.
+        """
+        with connection.pipeline() if can_pipeline() else nullcontext():
+            if self.address.pooled:
+                connection.execute(begin.encode())
+                connection.execute(self._local.encode())
+            yield
+            if self.address.pooled:
+                connection.execute(b"COMMIT")
+
+    @contextmanager
+    def alone(self, connection: Connection, begin: str = READING) -> Iterator[None]:
+        """The block is a single statement; its answer can be fetched after the block."""
+        with self.together(connection, begin) if self.address.pooled else nullcontext():
+            yield
 
     def check_open(self) -> None:
         """Raise `StoreClosed` after `close`."""
@@ -185,14 +227,11 @@ class Pool:
         another schema: what is written there would be in the wrong store, without a word.
         """
         if mark != self._mark:
-            raise faults.Displaced(
-                f"{self.address.name}: a session has lost its settings; nothing of this batch was kept. A pooler in "
-                "front has to pool sessions (pool_mode = session), not transactions"
-            )
+            raise faults.Displaced(self.address.name)
 
     def _chosen(self) -> dict[str, str]:
         """Settings of a session, by which it is told from those of others."""
-        settings = {
+        return {
             "search_path": f"{self.address.schema}, public",
             "lock_timeout": f"{max(1, round(self.timeout * 1000))}ms",
             "statement_timeout": f"{round((self._statement_timeout or 0) * 1000)}ms",
@@ -201,11 +240,9 @@ class Pool:
             # A store's statements are short; compiling them takes longer than running them.
             "jit": "off",
             "row_security": "on",
-        }
-        if self._role == schema.ROLE:
             # What a batch of a store sends together, without BEGIN, sees one moment.
-            settings["default_transaction_isolation"] = "repeatable read"
-        return settings
+            "default_transaction_isolation": "repeatable read" if self._role == schema.ROLE else "read committed",
+        }
 
     def _prepare(self) -> None:
         """Make the schema, or bring it up to date, once for each store object."""
@@ -222,7 +259,14 @@ class Pool:
         self._prepare()
         connection = self._connect()
         try:
+            if self.address.pooled:
+                with connection.transaction():
+                    schema.take_role(connection, self.address.name, self._role, local=True)
+                return connection
+            # A pooler may hand on what another program has prepared, under the names that ours would get.
+            schema.run(connection, "DEALLOCATE ALL")
             schema.take_role(connection, self.address.name, self._role)
+            connection.prepare_threshold = _PREPARED_FROM
             settings = self._settings | {SESSION: self._mark}
             calls = ", ".join(["set_config(%s, %s, false)"] * len(settings))
             pairs = [part for pair in settings.items() for part in pair]
@@ -244,17 +288,37 @@ class Pool:
                     connect_timeout=max(2, math.ceil(self.timeout)),
                     # Whatever the environment or the login's own settings say.
                     client_encoding="UTF8",
+                    prepare_threshold=None,
                 )
             except psycopg.OperationalError as error:
                 if not faults.is_starting(error) or time.monotonic() >= deadline:
                     raise
                 time.sleep(_POLL)
                 continue
-            encoding = connection.info.parameter_status("server_encoding")
-            if encoding != "UTF8":
+            try:
+                self._check_server(connection)
+            except BaseException:
                 connection.close()
-                raise StoreError(f"{self.address.name} has encoding {encoding}; a store needs a database in UTF8")
+                raise
             return connection
+
+    def _check_server(self, connection: Connection) -> None:
+        info = connection.info
+        if info.server_version < OLDEST:
+            found, major = info.parameter_status("server_version"), info.server_version // 10000
+            raise StoreError(
+                f"{self.address.name} is PostgreSQL {found or major}; a store needs {OLDEST // 10000} or newer"
+            )
+        encoding = info.parameter_status("server_encoding")
+        if encoding != "UTF8":
+            raise StoreError(f"{self.address.name} has encoding {encoding}; a store needs a database in UTF8")
+
+
+def can_pipeline() -> bool:
+    """Whether the driver's library can send several statements at once (libpq 14 or newer)."""
+    from psycopg import Pipeline
+
+    return Pipeline.is_supported()
 
 
 def trying(pool: Pool, act: Callable[[list[bool]], T]) -> T:
@@ -283,7 +347,7 @@ def trying(pool: Pool, act: Callable[[list[bool]], T]) -> T:
                 pool.forget_idle()
                 if lost and committing:
                     raise faults.unknown(pool.address.name) from error
-            again = (anew and not reconnected) or faults.is_passing(error)
+            again = (anew and not reconnected and not faults.is_crowded(error)) or faults.is_passing(error)
             if not again or attempt == _ATTEMPTS:
                 raise faults.translate(error, pool.address.name, pool.timeout) from error
             reconnected = reconnected or anew
@@ -292,9 +356,9 @@ def trying(pool: Pool, act: Callable[[list[bool]], T]) -> T:
 
 
 @contextmanager
-def transaction(connection: Connection, begin: str, committing: list[bool]) -> Iterator[None]:
+def transaction(pool: Pool, connection: Connection, begin: str, committing: list[bool]) -> Iterator[None]:
     """Commit at the end of the block, roll back when it raises. `committing` becomes `[True]` while it commits."""
-    connection.execute(begin.encode())
+    connection.execute(pool.begin(begin))
     try:
         yield
     except BaseException:

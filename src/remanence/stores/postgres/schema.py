@@ -252,15 +252,21 @@ def migrate(connection: Connection, schema: str, name: str) -> None:
 
     Raises `StoreVersionError` for a newer layout, `StoreReadOnly` where this login may not make or change tables.
     """
+    from psycopg import IsolationLevel
     from psycopg.errors import InsufficientPrivilege
 
+    # Whatever a session was told before: who waited for another opener has to see what that one made.
+    connection.isolation_level = IsolationLevel.READ_COMMITTED
     try:
-        if layout(connection, schema) == len(STEPS):
-            return
+        with connection.transaction():
+            _as_login(connection)
+            if layout(connection, schema) == len(STEPS):
+                return
     except InsufficientPrivilege as error:
         raise _no_member(name) from error
     try:
         with connection.transaction():
+            _as_login(connection)
             connection.execute("SELECT pg_advisory_xact_lock(hashtext('remanence'), hashtext(%s))", (schema,))
             _climb(connection, schema, name)
     except InsufficientPrivilege as error:
@@ -268,6 +274,11 @@ def migrate(connection: Connection, schema: str, name: str) -> None:
             f"{name}: this login may not bring {schema!r} to layout {len(STEPS)} ({error.diag.message_primary}); "
             "open the store once as the role that owns it, or as one that may create roles and schemas"
         ) from error
+
+
+def _as_login(connection: Connection) -> None:
+    """Act as the login itself until the transaction ends: a pooler may hand on a session that took a role."""
+    run(connection, "SET LOCAL role TO DEFAULT")
 
 
 def _climb(connection: Connection, schema: str, name: str) -> None:
@@ -316,12 +327,15 @@ def _require_role(connection: Connection, role: str) -> None:
         run(connection, f"GRANT {role} TO CURRENT_USER")
 
 
-def take_role(connection: Connection, name: str, role: str = ROLE) -> None:
-    """Go on as a role of ours. Raises `StoreError` where it would not be held back by policies."""
+def take_role(connection: Connection, name: str, role: str = ROLE, *, local: bool = False) -> None:
+    """Go on as a role of ours, if `local` until the transaction ends.
+
+    Raises `StoreError` where it would not be held back by policies.
+    """
     from psycopg import errors
 
     try:
-        run(connection, f"SET ROLE {role}")
+        run(connection, f"SET {'LOCAL ' if local else ''}ROLE {role}")
     except (errors.InsufficientPrivilege, errors.InvalidParameterValue) as error:
         raise _no_member(name, role) from error
     rows = connection.execute("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = %s", (role,)).fetchall()

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 
 from remanence.stores.postgres import faults
 from remanence.stores.postgres.pool import Address, Pool, transaction, trying
-from remanence.stores.postgres.schema import SERVER_ROLE, Connection
+from remanence.stores.postgres.schema import SERVER, SERVER_ROLE, Connection
 
 __all__ = ["KeyRow", "RequestRow", "ServerTables"]
 
@@ -54,6 +54,8 @@ class ServerTables:
             durable=durable,
             role=SERVER_ROLE,
         )
+        # Named in full: through a pooler that the address does not tell of, a statement may come to any session.
+        self._keys, self._requests = (f"{self._address.schema}.{table}" for table in SERVER)
         self._lock = threading.Lock()
         self._has_key = False
         self._swept: int | None = None
@@ -66,16 +68,16 @@ class ServerTables:
     def exist(self) -> bool:
         """Whether a key was ever made. No key is ever removed, so that what was so once is not asked for again."""
         if not self._has_key:
-            self._has_key = bool(self._read("SELECT EXISTS (SELECT 1 FROM server_keys)")[0][0])
+            self._has_key = bool(self._read(f"SELECT EXISTS (SELECT 1 FROM {self._keys})")[0][0])
         return self._has_key
 
     def add(self, row: KeyRow) -> None:
         """Keep a new key."""
 
         def act(committing: list[bool]) -> None:
-            with self._pool.lend() as connection, transaction(connection, _BEGIN, committing):
+            with self._pool.lend() as connection, transaction(self._pool, connection, _BEGIN, committing):
                 connection.execute(
-                    f"INSERT INTO server_keys({_KEY}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)".encode(), row
+                    f"INSERT INTO {self._keys}({_KEY}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)".encode(), row
                 )
 
         trying(self._pool, act)
@@ -84,22 +86,21 @@ class ServerTables:
         """Revoke a key once nobody holds it, and keep the time if it was revoked before. None: there is no such key."""
 
         def act(committing: list[bool]) -> KeyRow | None:
-            with self._pool.lend() as connection, transaction(connection, _BEGIN, committing):
+            with self._pool.lend() as connection, transaction(self._pool, connection, _BEGIN, committing):
                 connection.execute(b"SELECT pg_advisory_xact_lock(hashtext(%s), hashtext(%s))", self._held(key_id))
-                connection.execute(
-                    b"UPDATE server_keys SET revoked = %s WHERE id = %s AND revoked IS NULL", (at, key_id)
-                )
-                return _found(connection, key_id)
+                query = f"UPDATE {self._keys} SET revoked = %s WHERE id = %s AND revoked IS NULL"
+                connection.execute(query.encode(), (at, key_id))
+                return self._found(connection, key_id)
 
         return trying(self._pool, act)
 
     def rows(self) -> list[KeyRow]:
         """All keys, oldest first."""
-        return [_key(row) for row in self._read(f"SELECT {_KEY} FROM server_keys ORDER BY created, id")]
+        return [_key(row) for row in self._read(f"SELECT {_KEY} FROM {self._keys} ORDER BY created, id")]
 
     def key(self, key_id: str) -> KeyRow | None:
         """One key."""
-        rows = self._read(f"SELECT {_KEY} FROM server_keys WHERE id = %s", key_id)
+        rows = self._read(f"SELECT {_KEY} FROM {self._keys} WHERE id = %s", key_id)
         return _key(rows[0]) if rows else None
 
     @contextmanager
@@ -116,7 +117,7 @@ class ServerTables:
         self._sweep(at, expired)
         while True:
             taken = self._read(
-                "INSERT INTO server_requests AS r (name, body, at, lease, nonce) VALUES (%s, %s, %s, %s, %s) "
+                f"INSERT INTO {self._requests} AS r (name, body, at, lease, nonce) VALUES (%s, %s, %s, %s, %s) "
                 "ON CONFLICT (name) DO UPDATE SET body = excluded.body, at = excluded.at, lease = excluded.lease, "
                 "nonce = excluded.nonce, status = NULL, answer = NULL "
                 "WHERE r.at < %s OR (r.body = excluded.body AND r.status IS NULL AND r.lease <= excluded.at) "
@@ -125,19 +126,19 @@ class ServerTables:
             )  # fmt: skip
             if taken:
                 return None
-            rows = self._read("SELECT body, nonce, status, answer FROM server_requests WHERE name = %s", name)
+            rows = self._read(f"SELECT body, nonce, status, answer FROM {self._requests} WHERE name = %s", name)
             if rows:
                 # A connection that was lost after the row was written makes this look at it again.
                 return None if rows[0][1] == nonce else (rows[0][0], rows[0][1], rows[0][2], rows[0][3])
 
     def answer(self, name: bytes, nonce: bytes, status: int, answer: bytes) -> None:
         """Keep what a request was answered, if it is still that of the nonce."""
-        query = "UPDATE server_requests SET status = %s, answer = %s WHERE name = %s AND nonce = %s"
+        query = f"UPDATE {self._requests} SET status = %s, answer = %s WHERE name = %s AND nonce = %s"
         self._do(query, status, answer, name, nonce)
 
     def drop(self, name: bytes, nonce: bytes) -> None:
         """Forget a request, if it is still that of the nonce."""
-        self._do("DELETE FROM server_requests WHERE name = %s AND nonce = %s", name, nonce)
+        self._do(f"DELETE FROM {self._requests} WHERE name = %s AND nonce = %s", name, nonce)
 
     def close(self) -> None:
         """Close the connections. Idempotent."""
@@ -148,18 +149,22 @@ class ServerTables:
             due = self._swept is None or not 0 <= at - self._swept < _SWEEP
             self._swept = at if due else self._swept
         if due:
-            self._do("DELETE FROM server_requests WHERE at < %s", expired)
+            self._do(f"DELETE FROM {self._requests} WHERE at < %s", expired)
 
     def _hold(self, stack: ExitStack, key_id: str) -> KeyRow | None:
         with ExitStack() as own:
             connection = own.enter_context(self._pool.lend())
-            connection.execute(_BEGIN.encode())
+            connection.execute(self._pool.begin(_BEGIN))
             connection.execute(b"SELECT pg_advisory_xact_lock_shared(hashtext(%s), hashtext(%s))", self._held(key_id))
             # A statement of its own, so that it sees what was committed while it waited for the lock.
-            row = _found(connection, key_id)
+            row = self._found(connection, key_id)
             own.callback(_let_go, connection)
             stack.push(own.pop_all())
         return row
+
+    def _found(self, connection: Connection, key_id: str) -> KeyRow | None:
+        row = connection.execute(f"SELECT {_KEY} FROM {self._keys} WHERE id = %s".encode(), (key_id,)).fetchone()
+        return None if row is None else _key(row)
 
     def _held(self, key_id: str) -> tuple[str, str]:
         return f"remanence keys of {self._address.schema}", key_id
@@ -169,7 +174,9 @@ class ServerTables:
 
         def act(_: list[bool]) -> list[tuple[Any, ...]]:
             with self._pool.lend() as connection:
-                return connection.execute(query.encode(), values).fetchall()
+                with self._pool.alone(connection, _BEGIN):
+                    cursor = connection.execute(query.encode(), values)
+                return cursor.fetchall()
 
         return trying(self._pool, act)
 
@@ -177,15 +184,10 @@ class ServerTables:
         """Run a statement without rows that may be run twice."""
 
         def act(_: list[bool]) -> None:
-            with self._pool.lend() as connection:
+            with self._pool.lend() as connection, self._pool.alone(connection, _BEGIN):
                 connection.execute(query.encode(), values)
 
         trying(self._pool, act)
-
-
-def _found(connection: Connection, key_id: str) -> KeyRow | None:
-    row = connection.execute(f"SELECT {_KEY} FROM server_keys WHERE id = %s".encode(), (key_id,)).fetchone()
-    return None if row is None else _key(row)
 
 
 def _key(row: tuple[Any, ...]) -> KeyRow:

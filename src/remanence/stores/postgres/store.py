@@ -9,10 +9,10 @@ from remanence.core.clock import Clock, utc_now
 from remanence.core.ids import RandomBits
 from remanence.core.scope import Scope
 from remanence.stores.postgres import faults, jobs, maintenance, nearest, reading, scanning, writing
-from remanence.stores.postgres.asking import Asked, TooMuch, at_once, can_pipeline
+from remanence.stores.postgres.asking import Asked, TooMuch, at_once
 from remanence.stores.postgres.codec import EVERYWHERE, Key, key_of
 from remanence.stores.postgres.maintenance import StoreInfo
-from remanence.stores.postgres.pool import MARK, Address, Pool, transaction, trying
+from remanence.stores.postgres.pool import MARK, READING, Address, Pool, can_pipeline, transaction, trying
 from remanence.stores.postgres.schema import Connection
 from remanence.stores.postgres.transaction import NOWHERE, STANDING, Cache, Standing, Transaction
 from remanence.stores.postgres.verify import VerificationReport
@@ -58,7 +58,6 @@ _OTHERS: dict[type, Callable[[Transaction, Any], Any]] = {
 
 _ATTEMPTS = 3
 """How often a batch is asked in one round trip before it gets a transaction of its own."""
-_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED"
 _STANDING = f"SELECT {STANDING}, (SELECT at FROM work) FROM state"
 
@@ -69,7 +68,8 @@ class PostgresStore(RelationalStore[Cache]):
     The constructor connects to nothing; the first batch makes the schema, or brings it up to date.
 
     Args:
-        url: `postgresql://user:password@host/database`, with any setting of libpq, and `?schema=name`.
+        url: `postgresql://user:password@host/database`, with any setting of libpq, `?schema=name`, and
+            `?pool_mode=transaction` behind a pooler of transactions.
         clock: read once per writing batch.
         random_bits: feeds the identifiers (None: the operating system).
         schema: where the tables are, instead of the address's `schema`; "remanence" if neither says.
@@ -110,8 +110,7 @@ class PostgresStore(RelationalStore[Cache]):
     @property
     def address(self) -> str:
         """What opens this store from anywhere, user and password included: for those who connect, not for logs."""
-        address = self._address
-        return f"{address.conninfo}{'&' if '?' in address.conninfo else '?'}schema={address.schema}"
+        return self._address.url
 
     def batch(self, operations: Sequence[Operation], *, scope: Scope, actor: str = "", why: str = "") -> Outcome:
         """Run `operations` in order, atomically, under `scope`; see `RecordStore`."""
@@ -163,7 +162,7 @@ class PostgresStore(RelationalStore[Cache]):
         self._pool.check_open()
 
         def act(connection: Connection, told: list[bool]) -> list[nearest.Near]:
-            with transaction(connection, _READING, told):
+            with transaction(self._pool, connection, READING, told):
                 tx, _ = self._begin(connection, scope, key_of(scope))
                 return nearest.nearest(tx, space, vector, k, exact=exact)
 
@@ -174,7 +173,7 @@ class PostgresStore(RelationalStore[Cache]):
 
         Needs a login that owns the schema, and the extension pgvector on the server. Other writers wait meanwhile.
         """
-        self._as_owner(lambda connection: nearest.index_space(connection, space))
+        self._as_owner(lambda connection: nearest.index_space(connection, self._address.schema, space))
 
     def close(self) -> None:
         """Close the connections. Idempotent; later use raises `StoreClosed`."""
@@ -187,14 +186,14 @@ class PostgresStore(RelationalStore[Cache]):
         are waited for as long as `busy_timeout`. What the server keeps elsewhere (its log of changes, replicas,
         backups) is for its keeper to let go of.
         """
-        return self._as_owner(lambda connection: maintenance.rewrite(connection, self._timeout))
+        return self._as_owner(lambda connection: maintenance.rewrite(connection, self._address.schema, self._timeout))
 
     @property
     def residue_cleared(self) -> bool:
         """Whether the tables were rewritten since the last erasure."""
 
         def act(connection: Connection, told: list[bool]) -> bool:
-            return not connection.execute(b"SELECT residue FROM state").fetchall()[0][0]
+            return not self._state(connection, "residue")[0]
 
         return self._trying(act)
 
@@ -230,7 +229,7 @@ class PostgresStore(RelationalStore[Cache]):
             outcome = self._read_at_once(connection, asked, scope)
             if outcome is not None:
                 return outcome
-        with transaction(connection, _READING, committing):
+        with transaction(self._pool, connection, READING, committing):
             tx, _ = self._begin(connection, scope, key_of(scope))
             results = [_OTHERS[type(operation)](tx, operation) for operation in operations]
         self._learn(tx)
@@ -251,7 +250,7 @@ class PostgresStore(RelationalStore[Cache]):
         for _ in range(_ATTEMPTS):
             tx = Transaction(connection, scope, cache, NOWHERE)
             try:
-                standing, results = at_once(connection, tx, asked, self._pool.check_session)
+                standing, results = at_once(self._pool, connection, tx, asked)
             except TooMuch:
                 return None
             cache = self._cache_of(standing.epoch)
@@ -263,7 +262,7 @@ class PostgresStore(RelationalStore[Cache]):
     def _take_jobs(
         self, connection: Connection, committing: list[bool], operations: Sequence[Operation], scope: Scope
     ) -> Outcome:
-        with transaction(connection, _WRITING, committing):
+        with transaction(self._pool, connection, _WRITING, committing):
             tx, at = self._begin(connection, scope, key_of(scope))
             tx.begin_writing(self._ids, max(self._reading(), at), "", "")
             results = [_OTHERS[type(operation)](tx, operation) for operation in operations]
@@ -282,7 +281,7 @@ class PostgresStore(RelationalStore[Cache]):
         actor: str,
         why: str,
     ) -> Outcome:
-        with transaction(connection, _WRITING, committing):
+        with transaction(self._pool, connection, _WRITING, committing):
             self._principal(connection, key_of(scope))
             connection.execute(b"SELECT one FROM state FOR UPDATE")
             # Asked for again now that no other writer is left: what the locking statement saw may be out of date.
@@ -299,7 +298,7 @@ class PostgresStore(RelationalStore[Cache]):
         """Read the whole store, as those do who look after it."""
 
         def reading_all(connection: Connection, committing: list[bool]) -> T:
-            with transaction(connection, _READING, committing):
+            with transaction(self._pool, connection, READING, committing):
                 tx, at = self._begin(connection, _NOBODY, EVERYWHERE)
                 return act(tx, at)
 
@@ -320,9 +319,14 @@ class PostgresStore(RelationalStore[Cache]):
 
     def _standing(self, connection: Connection) -> Standing:
         """Where the store stands, which any principal may read."""
-        mark, *standing = connection.execute(f"SELECT {MARK}, {STANDING} FROM state".encode()).fetchall()[0]
+        return Standing(*self._state(connection, STANDING))
+
+    def _state(self, connection: Connection, columns: str) -> list[Any]:
+        with self._pool.alone(connection):
+            cursor = connection.execute(f"SELECT {MARK}, {columns} FROM state".encode())
+        mark, *values = cursor.fetchall()[0]
         self._pool.check_session(mark)
-        return Standing(*standing)
+        return values
 
     def _learn(self, tx: Transaction) -> None:
         """Keep what a transaction that went well found out, unless something was erased since."""
