@@ -41,6 +41,8 @@ _OFFSET: Final = re.compile(r"([+-])(\d\d):(\d\d)")
 _BLANKS: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _UNPAIRED: Final = re.compile(r"[\ud800-\udfff]")
 _FENCES: Final = re.compile(r"<(/?\s*recalled-memory\s*)>", re.IGNORECASE)
+_ALMOST: Final = re.compile(r"[<\uff1c\ufe64](?=[\W_]{0,8}recalled[\W_]{0,8}memory)", re.IGNORECASE)
+"""What a model may still take for a fence: with attributes, odd blanks, or other signs in it."""
 
 
 class Context(str):
@@ -207,7 +209,8 @@ def _line(candidate: Candidate, words: set[str], most: int, count: Callable[[str
 
 def quoted(text: str) -> str:
     """Text that cannot leave its line or its block, and that every encoder can write."""
-    return _FENCES.sub(r"‹\1›", _UNPAIRED.sub("\ufffd", _BLANKS.sub(" ", text))).strip()
+    text = _FENCES.sub(r"‹\1›", _UNPAIRED.sub("\ufffd", _BLANKS.sub(" ", text)))
+    return _ALMOST.sub("‹", text).strip()
 
 
 def excerpt(text: str, words: set[str], size: int) -> str:

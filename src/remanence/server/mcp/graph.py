@@ -10,6 +10,8 @@ holds besides. Several lines on one entity are read as one.
 from __future__ import annotations
 
 import json
+import math
+import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -172,7 +174,7 @@ class Graph:
 
 def _line(raw: bytes) -> _Line:
     try:
-        value = json.loads(raw.decode("utf-8"), parse_constant=_no_number)
+        value = json.loads(raw.decode("utf-8"), parse_constant=_no_number, parse_float=_finite)
     except (ValueError, RecursionError):
         return _Line(raw, "damaged", {})
     match value:
@@ -191,6 +193,12 @@ def _line(raw: bytes) -> _Line:
 
 def _no_number(name: str) -> float:
     raise ValueError(f"{name} is no JSON")
+
+
+def _finite(digits: str) -> float:
+    """A number; the largest there is for one beyond, which JSON could not be written with."""
+    value = float(digits)
+    return value if math.isfinite(value) else math.copysign(sys.float_info.max, value)
 
 
 def _dump(value: Mapping[str, Any]) -> bytes:

@@ -113,22 +113,25 @@ def _index(rows: Sequence[Sequence[int]]) -> Index:
     return postings, lengths
 
 
-def pieces(entities: Iterable[Entity], relations: Iterable[Relation]) -> list[Entity | Relation]:
+def pieces(
+    entities: Iterable[Entity], relations: Iterable[Relation], *, loose: bool = False
+) -> list[Entity | Relation]:
     """Entities in order, each followed by the relations whose ends have all been shown by then.
 
-    A relation with one end among the entities comes after that one; others are left out.
+    A relation with one end among the entities comes after that one; others are left out, or come last if `loose`.
     """
     shown = list(entities)
     place = {entity.name: at for at, entity in enumerate(shown)}
     after: dict[int, list[Relation]] = {}
     for relation in relations:
         ends = [place[name] for name in relation[:2] if name in place]
-        if ends:
-            after.setdefault(max(ends), []).append(relation)
+        if ends or loose:
+            after.setdefault(max(ends, default=len(shown)), []).append(relation)
     found: list[Entity | Relation] = []
     for at, entity in enumerate(shown):
         found.append(entity)
         found.extend(after.get(at, ()))
+    found.extend(after.get(len(shown), ()))
     return found
 
 

@@ -43,8 +43,8 @@ DELETE: Final = "Let go of one memory. It is found no more; its history stays un
 DELETE_ALL: Final = (
     "Let go of every memory that this server reaches, or of those of the ids that are given. Ask the user first."
 )
-_CITATION: Final = 48
-"""Tokens of one citation as data."""
+_CITATION: Final = 60
+"""Tokens that one citation takes as data, as a rule: 52 to 69 by the letters of its id."""
 _DEEPEST: Final = 1_000
 """How far into the ranking of one search cursors lead."""
 _REASON: Final = 160
@@ -91,6 +91,8 @@ class _Main:
         """Store words."""
         if (asked.text is None) == (asked.messages is None):
             raise InvalidInput("give either text or messages")
+        if asked.messages is not None and not asked.messages:
+            raise InvalidInput("messages is empty: there is nothing to remember")
         ids, _ = reach(principal, asked.ids())
         said: Any = asked.text
         if asked.messages is not None:
@@ -146,21 +148,27 @@ class _Main:
         budget = asked.max_tokens or self._tokens
 
         def count(text: str) -> int:
-            return estimate_tokens(text) + _CITATION * len(_CITED.findall(text))
+            return data_tokens(text) + _CITATION * len(_CITED.findall(text))
 
-        block = self._service.memory.context(
-            asked.query, max_tokens=budget - FRAME, limit=asked.limit, as_of=asked.as_of, count_tokens=count, **ids
-        )
-        content = shapes.ContextBlock(
-            context=block.text,
-            citations=[
-                shapes.Citation(n=cited["n"], id=cited["id"], event_at=cited["event_at"]) for cited in block.citations
-            ],
-            tokens=estimate_tokens(block.text),
-            answerable=round(block.answerable, 3),
-            degraded=[clean(reason)[:_REASON] for reason in block.degraded][:_REASONS] or None,
-        )
-        return Answer(block.text, content)
+        room = budget - FRAME
+        while True:
+            block = self._service.memory.context(
+                asked.query, max_tokens=room, limit=asked.limit, as_of=asked.as_of, count_tokens=count, **ids
+            )
+            content = shapes.ContextBlock(
+                context=block.text,
+                citations=[
+                    shapes.Citation(n=cited["n"], id=cited["id"], event_at=cited["event_at"])
+                    for cited in block.citations
+                ],
+                tokens=estimate_tokens(block.text),
+                answerable=round(block.answerable, 3),
+                degraded=[clean(reason)[:_REASON] for reason in block.degraded][:_REASONS] or None,
+            )
+            over = data_tokens(dumped(content)) - budget
+            if over <= 0 or not block.citations:
+                return Answer(block.text, content)
+            room -= over
 
     def get(self, asked: shapes.GetMemory, principal: Principal) -> Answer:
         """One memory, or a part of its text."""

@@ -137,7 +137,7 @@ class _Official:
         message = "Entities deleted successfully"
         if missing:
             message = f"Deleted {len(gone)} of {len(names)} entities. Not found: {_listed(missing)}"
-        return _done(message, changed=bool(gone))
+        return self._done(message, changed=bool(gone))
 
     def delete_observations(self, asked: shapes.DeleteObservations, _: Principal) -> Answer:
         """How many of them were there."""
@@ -148,7 +148,7 @@ class _Official:
         if count < number:
             message = f"Deleted {count} of {number} observations."
             message += f" Entities not found: {_listed(missing)}" if missing else ""
-        return _done(message, changed=count > 0)
+        return self._done(message, changed=count > 0)
 
     def delete_relations(self, asked: shapes.CreateRelations, _: Principal) -> Answer:
         """How many of them were there."""
@@ -157,12 +157,13 @@ class _Official:
         message = "Relations deleted successfully"
         if count < len(wanted):
             message = f"Deleted {count} of {len(wanted)} relations. The others were not there."
-        return _done(message, changed=count > 0)
+        return self._done(message, changed=count > 0)
 
     def read_graph(self, asked: shapes.ReadGraph, _: Principal) -> Answer:
         """All of it, page by page."""
         graph = self._file.read()
-        return self._show(graph, pieces(graph.entities().values(), graph.relations()), asked, "read_graph")
+        found = pieces(graph.entities().values(), graph.relations(), loose=True)
+        return self._show(graph, found, asked, "read_graph")
 
     def search_nodes(self, asked: shapes.SearchNodes, _: Principal) -> Answer:
         """What the query finds, best first."""
@@ -184,7 +185,8 @@ class _Official:
         names = list(dict.fromkeys(asked.names))
         missing = [name for name in names if name not in entities]
         found = pieces([entities[name] for name in names if name in entities], graph.relations())
-        notice = f"Not found: {_listed(missing)}." if missing else ""
+        budget = (asked.max_tokens or self._tokens) // 8
+        notice = f"Not found: {_within(_listed(missing), budget)}." if missing else ""
         return self._show(graph, found, asked, "open_nodes", names, notice=notice)
 
     def whole(self) -> str:
@@ -196,6 +198,10 @@ class _Official:
                 "relations": [_plain(relation) for relation in graph.relations()],
             }
         )
+
+    def _done(self, message: str, *, changed: bool) -> Answer:
+        message = _within(message, self._tokens - FRAME)
+        return Answer(message, shapes.Done(success=True, message=message), changed)
 
     def _change(self, work: Callable[[Graph], T]) -> T:
         permit = PERMIT.get()
@@ -251,10 +257,6 @@ def _answer(content: BaseModel, only: str | None = None, *, changed: bool = Fals
     return Answer(_pretty(data if only is None else data[only]), content, changed)
 
 
-def _done(message: str, *, changed: bool) -> Answer:
-    return Answer(message, shapes.Done(success=True, message=message), changed)
-
-
 def _plain(piece: Entity | Relation) -> Mapping[str, Any]:
     shape = shapes.EntityShape.of(piece) if isinstance(piece, Entity) else shapes.RelationShape.of(piece)
     return dumped(shape)
@@ -262,6 +264,12 @@ def _plain(piece: Entity | Relation) -> Mapping[str, Any]:
 
 def _pretty(value: Any) -> str:
     return clean(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def _within(text: str, budget: int) -> str:
+    """A text of at most `budget` tokens, which says if it was cut."""
+    beginning, longer = cut(text, budget)
+    return f"{beginning}…" if longer else beginning
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -87,6 +87,11 @@ def server(
             ]
         )
 
+    async def list_templates(
+        ctx: Context, params: types.PaginatedRequestParams | None
+    ) -> types.ListResourceTemplatesResult:
+        return types.ListResourceTemplatesResult(resource_templates=[])
+
     async def read_resource(ctx: Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
         uri = str(params.uri)
         resource = resources.get(uri)
@@ -115,6 +120,8 @@ def server(
     if box.resources:
         more |= {
             "on_list_resources": list_resources,
+            # There are none, but whoever lists resources may ask; clients take "method not found" for a fault.
+            "on_list_resource_templates": list_templates,
             "on_read_resource": read_resource,
             "on_subscriptions_listen": ListenHandler(bus),
         }

@@ -26,6 +26,7 @@ _MOST_SAID: Final = 400
 _MOST_QUERY: Final = 4_000
 """Characters of a question that are looked up: of a pasted document, its beginning and its end."""
 _SPOKEN: Final = ("user", "assistant")
+_WORDS: Final = ("text", "input_text")
 
 
 def read_body(body: bytes) -> dict[str, Any]:
@@ -88,7 +89,7 @@ class Conversation:
     @property
     def query(self) -> str:
         """What to look up."""
-        text = self.asked.strip()
+        text = "" if self.last is None else _text(_worded(self.messages[self.last])).strip()
         half = _MOST_QUERY // 2
         return text if len(text) <= _MOST_QUERY else f"{text[:half]}\n{text[-half:]}"
 
@@ -152,6 +153,15 @@ def _works(message: Mapping[str, Any]) -> bool:
     return message.get("role") in ("tool", "function") or bool(
         message.get("role") == "assistant" and (message.get("tool_calls") or message.get("function_call"))
     )
+
+
+def _worded(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A message without its pictures, sounds and files, whose names in brackets nobody said."""
+    content = message.get("content")
+    if not isinstance(content, list):
+        return message
+    said = [part for part in content if not isinstance(part, dict) or part.get("type") in _WORDS]
+    return {**message, "content": said}
 
 
 def _text(message: Mapping[str, Any]) -> str:

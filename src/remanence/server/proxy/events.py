@@ -7,11 +7,13 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-__all__ = ["DONE", "Splitter", "Transcript", "data_of", "error_event", "with_field"]
+__all__ = ["DONE", "Splitter", "Transcript", "data_of", "error_event", "marked", "with_field"]
 
 DONE: Final = b"[DONE]"
 # The first part must not give back half of "\r\n" to make two line ends of it.
 _BLANK_LINE: Final = re.compile(rb"(?>\r\n|\r|\n)(?>\r\n|\r|\n)")
+_BOM: Final = b"\xef\xbb\xbf"
+_LAST_DATA: Final = re.compile(rb"(?s:.*)(?:\A(?:\xef\xbb\xbf)?|[\r\n])data:[^\r\n]*")
 
 
 class Splitter:
@@ -38,8 +40,9 @@ class Splitter:
 
 def data_of(event: bytes) -> bytes:
     """The data of an event: its `data:` lines, joined; empty for comments."""
-    lines = [line[5:].removeprefix(b" ") for line in re.split(rb"\r\n|\r|\n", event) if line.startswith(b"data:")]
-    return b"\n".join(lines)
+    # A stream may begin with a mark that is no part of its first line.
+    found = re.split(rb"\r\n|\r|\n", event.removeprefix(_BOM))
+    return b"\n".join(line[5:].removeprefix(b" ") for line in found if line.startswith(b"data:"))
 
 
 def error_event(message: str, code: str) -> bytes:
@@ -49,7 +52,7 @@ def error_event(message: str, code: str) -> bytes:
 
 
 def with_field(text: bytes, name: str, value: Any) -> bytes:
-    """JSON (or an event whose data it is) of a non-empty object with one field more, and not another byte changed.
+    """JSON of a non-empty object with one field more, and not another byte changed.
 
     Text that does not end with such an object comes back as it is.
     """
@@ -58,6 +61,12 @@ def with_field(text: bytes, name: str, value: Any) -> bytes:
         return text
     field = f",{json.dumps(name)}:{json.dumps(value)}}}".encode("ascii")
     return body[:-1] + field + text[len(body) :]
+
+
+def marked(event: bytes, name: str, value: Any) -> bytes:
+    """An event with one field more in its data, as `with_field` adds it; other lines may follow the data."""
+    found = _LAST_DATA.match(event)
+    return event if found is None else with_field(found[0], name, value) + event[found.end() :]
 
 
 class Transcript:

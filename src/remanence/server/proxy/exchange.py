@@ -23,7 +23,7 @@ from remanence.server.proxy.headers import Wish, downstream, mentions_key, read_
 from remanence.server.proxy.relay import CLIENT, Relay
 from remanence.server.proxy.remembering import NOTHING, Plan, Recalled, Remembering, Stored
 from remanence.server.proxy.settings import MODES, Upstream
-from remanence.server.proxy.upstream import Client, translated
+from remanence.server.proxy.upstream import Client
 
 __all__ = ["Desk", "Exchange", "plain"]
 
@@ -120,14 +120,14 @@ class Exchange:
         upward = to_upstream(self._headers, self._settings, keyed=_keyed(self._permit), body=True)
         upstream = await self._desk.client.ask("POST", url, upward, sent)
         kind = upstream.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if upstream.is_success and kind == "text/event-stream":
+        if upstream.is_success and kind == "text/event-stream" and not self._desk.client.undecoded(upstream):
             headers = [*self._downward(upstream), (b"x-accel-buffering", b"no")]
             return Relay(upstream, self._settings, headers, self._field(), gone, self._streamed)
         return await self._whole(upstream)
 
     async def _whole(self, upstream: httpx.Response) -> Response:
         """An answer that is no stream, or an error."""
-        body = await _read(upstream, self._settings)
+        body = await _read(upstream, self._desk.client)
         headers = self._downward(upstream)
         if not upstream.is_success:
             self._desk.counters.answered_error(upstream.status_code)
@@ -261,7 +261,7 @@ class Exchange:
 
     def _downward(self, upstream: httpx.Response) -> list[tuple[bytes, bytes]]:
         """Headers of the answer: the upstream's, and what memory did."""
-        found = downstream(upstream.headers.raw, renamed_request_id=_has_id(self._request))
+        found = _passed_on(self._desk, upstream, self._request)
         plan = self._plan
         mode = next(
             name
@@ -288,19 +288,21 @@ async def plain(desk: Desk, request: Request, permit: Permit, path: str) -> Resp
     """What the upstream answers to a GET of one of its routes. Raises `RemanenceError`."""
     headers = to_upstream(request.scope["headers"], desk.settings, keyed=_keyed(permit), body=False)
     upstream = await desk.client.ask("GET", desk.settings.url(path, _query(request)), headers)
-    body = await _read(upstream, desk.settings)
-    return _raw(upstream.status_code, body, downstream(upstream.headers.raw, renamed_request_id=_has_id(request)))
+    body = await _read(upstream, desk.client)
+    return _raw(upstream.status_code, body, _passed_on(desk, upstream, request))
 
 
-async def _read(upstream: httpx.Response, settings: Upstream) -> bytes:
+def _passed_on(desk: Desk, upstream: httpx.Response, request: Request) -> list[tuple[bytes, bytes]]:
+    """The headers of the upstream that go to the caller."""
+    found = downstream(upstream.headers.raw, renamed_request_id=_has_id(request))
+    if left := desk.client.undecoded(upstream):
+        found.append((b"content-encoding", left))
+    return found
+
+
+async def _read(upstream: httpx.Response, client: Client) -> bytes:
     """A whole answer. Some services repeat the key that they refuse: the server's own is taken out of errors."""
-    try:
-        async with asyncio.timeout(settings.timeout):
-            body = await upstream.aread()
-    except (TimeoutError, httpx.HTTPError) as error:
-        raise translated(error, settings) from error
-    finally:
-        await upstream.aclose()
+    body, settings = await client.read(upstream), client.settings
     if upstream.is_success or settings.key is None:
         return body
     return body.replace(settings.key.encode("ascii"), b"[key]")

@@ -8,11 +8,12 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, Final
 
+import anyio
 import httpx
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from remanence.server.proxy.events import DONE, Splitter, Transcript, data_of, error_event, with_field
+from remanence.server.proxy.events import DONE, Splitter, Transcript, data_of, error_event, marked
 from remanence.server.proxy.remembering import Stored
 from remanence.server.proxy.settings import Upstream
 from remanence.server.proxy.upstream import SlowUpstream, translated
@@ -61,12 +62,18 @@ class Relay(Response):
         self._keep = keep
         self._transcript = Transcript()
         self._kept = False
+        self._sent = False
+        # Cancelled by asyncio in the wrong moment, the library would leave its connection open.
+        self._scope = anyio.CancelScope()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the answer."""
-        pump = asyncio.ensure_future(self._pump(send))
+        pump = asyncio.ensure_future(self._pumped(send))
         try:
             await asyncio.wait({pump, self._gone}, return_when=asyncio.FIRST_COMPLETED)
+            if self._sent:
+                # Servers count a caller who has everything as gone; the connection to the upstream is still read out.
+                await asyncio.wait({pump})
             if pump.done():
                 try:
                     pump.result()
@@ -74,7 +81,7 @@ class Relay(Response):
                     # Some servers say so when one writes to a caller who has left.
                     LOG.info("an answer could not be sent on: %s", error)
         finally:
-            pump.cancel()
+            self._scope.cancel()
             self._gone.cancel()
             # Also when the server ends in the middle, what was said is stored before it does.
             await asyncio.shield(self._end(pump))
@@ -83,6 +90,10 @@ class Relay(Response):
         await asyncio.wait({pump})
         await self._upstream.aclose()
         await self._store(CLIENT)
+
+    async def _pumped(self, send: Send) -> None:
+        with self._scope:
+            await self._pump(send)
 
     async def _pump(self, send: Send) -> None:
         async def out(body: bytes, more: bool = True) -> None:
@@ -98,6 +109,7 @@ class Relay(Response):
                         talk.take(data)
                         await self._finished(out)
                         await out(event)
+                        self._sent = True
                         await out(b"", more=False)
                         await _drained(events)
                         return
@@ -129,8 +141,10 @@ class Relay(Response):
         """The event, the first with the extension field."""
         if self._field is None or not data or not Transcript().take(data):
             return event
-        field, self._field = self._field, None
-        return with_field(event, "memory", field)
+        found = marked(event, "memory", self._field)
+        if found != event:
+            self._field = None
+        return found
 
     async def _finished(self, out: Callable[[bytes], Awaitable[None]]) -> None:
         """Store before the end is sent, so that whoever has seen the end can rely on it; say so if that failed."""
@@ -155,8 +169,8 @@ class Relay(Response):
 async def _drained(events: AsyncGenerator[bytes, None]) -> None:
     """Read what follows the end, so that the connection can serve another request."""
     try:
-        async with asyncio.timeout(_DRAIN):
+        with anyio.move_on_after(_DRAIN):
             async for _ in events:
                 continue
-    except (TimeoutError, httpx.HTTPError) as error:
-        LOG.debug("the upstream kept its connection open after the end: %s", type(error).__name__)
+    except httpx.HTTPError as error:
+        LOG.debug("the upstream broke its connection off after the end: %s", type(error).__name__)

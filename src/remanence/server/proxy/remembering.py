@@ -25,8 +25,9 @@ VIA: Final = "proxy"
 _TURN_SECONDS: Final = 600.0
 """How long a repeated request counts as the same turn: clients repeat, people regenerate, assistants use tools."""
 _MISSED_SECONDS: Final = 86_400.0
+_BLOCK_SECONDS: Final = 86_400.0
+"""How long one step of work with tools may take until its question loses its block."""
 _MOST: Final = 4_096
-_MOST_BLOCKS: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """A block for the prompt, empty if nothing was found, and what it holds: (id, text) of each memory."""
+    """A block for the prompt, empty if nothing was found, and what it holds: each memory's id and digest."""
 
     block: str = ""
     tokens: int = 0
@@ -74,7 +75,7 @@ class Remembering:
         self._memory = memory
         self._turns: Recent[str, bool] = Recent(_MOST, _TURN_SECONDS)
         self._missed: Recent[str, bool] = Recent(_MOST, _MISSED_SECONDS)
-        self._blocks: Recent[tuple[object, ...], Recalled] = Recent(_MOST_BLOCKS, _TURN_SECONDS)
+        self._blocks: Recent[tuple[object, ...], Recalled] = Recent(_MOST, _BLOCK_SECONDS)
 
     def recall(self, plan: Plan) -> Recalled:
         """Memories for the last question that do not stand in the prompt anyway.
@@ -89,7 +90,8 @@ class Remembering:
         name = (talk.name, tuple(sorted(plan.reads.items())), plan.budget)
         if talk.continues:
             kept = self._blocks.get(name)
-            if kept is not None and all(self._holds(memory, plan, id, text) for id, text in kept.memories):
+            if kept is not None and all(self._holds(memory, plan, id, said) for id, said in kept.memories):
+                self._blocks.put(name, kept)
                 return kept
         context = memory.context(
             talk.query,
@@ -100,7 +102,7 @@ class Remembering:
         found = Recalled(
             context.text if context.citations else "",
             context.tokens if context.citations else 0,
-            tuple((row["id"], row["memory"]) for row in context.citations),
+            tuple((row["id"], _digest(row["memory"])) for row in context.citations),
             context.degraded,
         )
         self._blocks.put(name, found)
@@ -126,7 +128,7 @@ class Remembering:
         items = [item for at in late for item in self._missed_turn(plan, at)]
         new = [at for at in talk.new if self._fits(talk.texts[at]) and self._turns.put(talk.names[at], True)]
         items += [self._said(plan, at, timestamp=plan.arrived) for at in new]
-        reply = f"{talk.name}:{hashlib.sha256((answer or '').encode('utf-8', 'surrogatepass')).hexdigest()}"
+        reply = f"{talk.name}:{_digest(answer or '')}"
         if answer is not None and self._fits(answer) and self._turns.put(reply, True):
             items.append({"role": "assistant", "content": answer, "metadata": {**self._meta(plan), **more}})
         if not items:
@@ -169,10 +171,14 @@ class Remembering:
         return bool(text.strip()) and len(text) <= MAX_TEXT
 
     @staticmethod
-    def _holds(memory: Memory, plan: Plan, id: str, text: str) -> bool:
+    def _holds(memory: Memory, plan: Plan, id: str, said: str) -> bool:
         try:
             item = memory.get(id, **(plan.reads or {}))
         except RemanenceError as error:
             LOG.warning("a recalled memory could not be checked: %s", type(error).__name__, exc_info=error)
             return False
-        return item is not None and item["memory"] == text
+        return item is not None and _digest(item["memory"]) == said
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
