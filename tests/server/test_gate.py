@@ -15,13 +15,16 @@ from typing import Any
 
 import pytest
 
+from remanence.conformance.stage import NOW, one
 from remanence.core import errors
 from remanence.runtime.memory import Memory
 from remanence.server.app import create_app
 from remanence.server.errors import body_of, describe
 from remanence.server.limits import LONGEST_QUERY, WIDEST_FILTER, Buckets
+from remanence.server.service import Service
 from remanence.server.settings import Settings
-from tests.server.conftest import ALL, Now, Serve, Served, remember
+from remanence.substrates.records.operations import Count
+from tests.server.conftest import ALL, Now, Serve, Served, over_all_stores, remember
 
 
 @pytest.mark.parametrize(
@@ -299,41 +302,47 @@ def test_a_key_that_asks_too_often(serve: Serve) -> None:
 
 
 def test_a_timed_out_request_begins_no_further_write(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    served = serve(timeout=0.15)
-    token = served.key({"user_id": "ana"})
-    remember(served, token, "before")
-    memory = served.service.memory
+    patient, served = serve(), serve(timeout=0.15)
+    token = patient.key({"user_id": "ana"})
+    remember(patient, token, "before")
+    memory, over = served.service.memory, threading.Event()
     real = memory.add
 
     def slow(*args: Any, **given: Any) -> Any:
-        time.sleep(0.5)
+        assert over.wait(60)
         return real(*args, **given)
 
     monkeypatch.setattr(memory, "add", slow)
-    assert served.post("/api/v1/memories", token, messages="late").status_code == 504
+    try:
+        assert served.post("/api/v1/memories", token, messages="late").status_code == 504
+    finally:
+        over.set()
     served.service._quick.close()
-    monkeypatch.setattr(memory, "add", real)
-    assert [item["memory"] for item in served.get("/api/v1/memories", token).json()["results"]] == ["before"]
+    assert [item["memory"] for item in patient.get("/api/v1/memories", token).json()["results"]] == ["before"]
 
 
 def test_when_all_threads_are_busy(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     served = serve(threads=1, queue=0)
     token = served.key({"user_id": "ana"})
     remember(served, token, "x")
-    real = served.service.memory.search
+    real, over = served.service.memory.search, threading.Event()
 
     def slow(*args: Any, **given: Any) -> Any:
-        time.sleep(0.2)
+        assert over.wait(60)
         return real(*args, **given)
 
     monkeypatch.setattr(served.service.memory, "search", slow)
 
-    async def both() -> list[int]:
-        body = {"json": {"query": "x"}}
-        answers = await asyncio.gather(*(served.asking("POST", "/api/v1/search", token, **body) for _ in range(3)))
-        return sorted(answer.status_code for answer in answers)
+    async def all_three() -> list[int]:
+        asked = [served.asking("POST", "/api/v1/search", token, json={"query": "x"}) for _ in range(3)]
+        found = []
+        for answer in asyncio.as_completed(asked):
+            found.append((await answer).status_code)
+            if len(found) == 2:
+                over.set()
+        return found
 
-    assert served.loop.run_until_complete(both()) == [200, 503, 503]
+    assert served.loop.run_until_complete(all_three()) == [503, 503, 200]
     assert served.post("/api/v1/search", token, query="x").status_code == 200
 
 
@@ -344,7 +353,7 @@ def test_what_takes_long_is_in_nobodys_way(serve: Serve, monkeypatch: pytest.Mon
     token = served.key({"user_id": "ana"}, *ALL)
     remember(served, token, "x")
     over = threading.Event()
-    monkeypatch.setattr(served.service.memory, "erase", lambda *_, **__: over.wait(10) and {})
+    monkeypatch.setattr(served.service.memory, "erase", lambda *_, **__: over.wait(90) and {})
 
     async def both() -> int:
         headers = {"Idempotency-Key": "once"} if repeatable else {}
@@ -353,7 +362,7 @@ def test_what_takes_long_is_in_nobodys_way(serve: Serve, monkeypatch: pytest.Mon
         while not served.service._slow.waiting + served.service._quick.waiting:
             await asyncio.sleep(0.01)
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 return (await served.asking("POST", "/api/v1/search", token, json={"query": "x"})).status_code
         finally:
             over.set()
@@ -412,6 +421,24 @@ def test_a_memory_is_opened_once(served: Served, monkeypatch: pytest.MonkeyPatch
         found = list(callers.map(lambda _: served.service.memory, range(4)))
     assert len(opened) == 1
     assert {id(memory) for memory in found} == {id(opened[0])}
+
+
+@over_all_stores
+def test_a_server_closes_the_store_that_it_opened(serve: Serve) -> None:
+    served = serve()
+    store = served.service.memory.store
+    assert one(store, Count(NOW)) == 0
+    served.service.close()
+    with pytest.raises(errors.StoreClosed):
+        one(store, Count(NOW))
+
+
+def test_a_server_leaves_a_memory_open_that_it_was_given() -> None:
+    with Memory(":memory:", embedder="hash") as memory:
+        service = Service(Settings(path=":memory:"), memory)
+        assert service.memory is memory
+        service.close()
+        assert memory.add("x", user_id="ana")["results"]
 
 
 def test_bugs_say_nothing_but_an_id(served: Served, ana: str, monkeypatch: pytest.MonkeyPatch) -> None:

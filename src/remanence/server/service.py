@@ -7,7 +7,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -342,7 +342,9 @@ class Service:
         self._quick.close()
         self._slow.close()
         if self._memory is not None and self._given is None:
-            self._memory.close()
+            # It was handed to the memory, which leaves it to us.
+            with closing(self._memory.store):
+                self._memory.close()
         self._memory = None
         if self._keys is not None:
             self._keys.close()

@@ -146,7 +146,11 @@ class Pool:
         self.check_open()
         self._prepare()
         connection = self._connect()
-        schema.run(connection, "RESET ROLE")
+        try:
+            schema.run(connection, "RESET ROLE")
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def begin(self, statement: str) -> bytes:
