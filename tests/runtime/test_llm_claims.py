@@ -48,7 +48,7 @@ def make(service: Service, clock: SteppingClock, tmp_path: Path) -> Iterator[Mak
     made: list[Memory] = []
 
     def call(**options: Any) -> Memory:
-        model = OpenAIChat("tiny", service.url, "k", retries=0, timeout=5, sleep=lambda seconds: None)
+        model = OpenAIChat("tiny", service.url, "k", retries=0, timeout=60, sleep=lambda seconds: None)
         settings: dict[str, Any] = {"user_id": "Ana", "embedder": "hash", "clock": clock, "llm": model, **options}
         memory = Memory(tmp_path / "m.db", **settings)
         made.append(memory)

@@ -122,7 +122,7 @@ class Narrow:
 def narrow(store: str, clock: Now) -> Iterator[Narrow]:
     settings = Settings(path=store, embedder="hash", background=False, rate=0.0)
     with (
-        PostgresStore(store, clock=clock, pool_size=1, busy_timeout=0.3) as one,
+        PostgresStore(store, clock=clock, pool_size=1) as one,
         Memory(store=one, clock=clock, embedder="hash", background=False) as memory,
         closing(Keys(settings.keys_place, clock=clock)) as keys,
     ):
@@ -134,11 +134,13 @@ def narrow(store: str, clock: Now) -> Iterator[Narrow]:
         loop.close()
 
 
-def test_when_all_connections_of_the_store_are_in_use(narrow: Narrow) -> None:
+def test_when_all_connections_of_the_store_are_in_use(narrow: Narrow, monkeypatch: pytest.MonkeyPatch) -> None:
     served = narrow.served
     ana = served.key({"user_id": "ana"}, *ALL)
     remember(served, ana, "the azalea is blue")
-    with narrow.store._pool.lend():
+    pool = narrow.store._pool
+    with pool.lend(), monkeypatch.context() as patch:
+        patch.setattr(pool, "timeout", 0.3)
         refused(served.post(f"{V}/search", ana, query="azalea"), "store_busy", "1")
         refused(served.post(f"{V}/memories", ana, messages="x"), "store_busy", "1")
     assert served.post(f"{V}/search", ana, query="azalea").json()["results"][0]["memory"] == "the azalea is blue"
@@ -162,14 +164,14 @@ def test_more_callers_than_connections_are_all_answered(narrow: Narrow) -> None:
 
 
 def test_when_all_connections_for_keys_are_in_use(serve: Serve, store: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service_module, "_WAIT", 0.3)
     served = serve()
     ana = served.key({"user_id": "ana"}, *ALL)
     remember(served, ana, "x")
     pool = served.service._tables[store]._pool
-    with ExitStack() as stack:
+    with ExitStack() as stack, monkeypatch.context() as patch:
         for _ in range(pool._size):
             stack.enter_context(pool.lend())
+        patch.setattr(pool, "timeout", 0.3)
         refused(served.get(f"{V}/whoami", ana), "store_busy", "1")
         assert served.get(f"{V}/health").status_code == 200
     assert served.get(f"{V}/whoami", ana).status_code == 200

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import h11
@@ -42,38 +43,47 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"ok"})
 
 
-@pytest.fixture
-def address() -> Iterator[tuple[str, int]]:
+@contextmanager
+def serving(listener: socket.socket) -> Iterator[None]:
+    """A server on a socket while the block runs."""
     Impatient.seen = []
-    with bound("localhost", 0) as listener:
-        config = uvicorn.Config(app, **{**options(), "http": Impatient, "lifespan": "off"})
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
+    server = uvicorn.Server(uvicorn.Config(app, **{**options(), "http": Impatient, "lifespan": "off"}))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
         while not server.started:
+            assert thread.is_alive(), "the server did not start"
             time.sleep(0.01)
-        yield listener.getsockname()[:2]
+        yield
+    finally:
         server.should_exit = True
         thread.join()
 
 
-def seconds_until_closed(connection: socket.socket) -> float:
-    """How long the other side keeps a connection; an error if it keeps it for five seconds."""
-    connection.settimeout(5)
-    began = time.monotonic()
+@pytest.fixture
+def address() -> Iterator[tuple[str, int]]:
+    with bound("localhost", 0) as listener, serving(listener):
+        yield listener.getsockname()[:2]
+
+
+def until_closed(connection: socket.socket) -> None:
+    """Wait until the other side closes a connection; an error if it keeps it for a minute."""
+    connection.settimeout(60)
     try:
         while connection.recv(4096):
             pass
     except ConnectionResetError:
         pass
-    return time.monotonic() - began
 
 
 @pytest.mark.parametrize("said", [b"", b"G", HEAD])
 def test_who_sends_no_request_is_let_go(address: tuple[str, int], said: bytes) -> None:
+    # From before the connection is there: later the other side may have begun to count.
+    began = time.monotonic()
     with socket.create_connection(address) as connection:
         connection.sendall(said)
-        assert seconds_until_closed(connection) >= PATIENCE * 0.8
+        until_closed(connection)
+    assert time.monotonic() - began >= PATIENCE * 0.8
 
 
 @pytest.mark.parametrize(
@@ -89,7 +99,7 @@ def test_a_byte_from_time_to_time_keeps_nothing_open(address: tuple[str, int], b
         connection.sendall(beginning)
         began, gone = time.monotonic(), False
         while not gone:
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < 60
             time.sleep(PATIENCE / 6)
             try:
                 connection.sendall(b"x")
@@ -97,27 +107,36 @@ def test_a_byte_from_time_to_time_keeps_nothing_open(address: tuple[str, int], b
                 gone = True
 
 
-def test_who_waits_for_an_answer_has_all_the_time(address: tuple[str, int]) -> None:
-    with socket.create_connection(address) as connection:
-        connection.settimeout(5)
-        client = h11.Connection(h11.CLIENT)
-        for _ in range(2):
+def answered(connection: socket.socket, client: h11.Connection) -> None:
+    """Read an answer to its end."""
+    client.send(h11.Request(method="GET", target="/", headers=[("Host", "localhost")]))
+    client.send(h11.EndOfMessage())
+    while (event := client.next_event()) is h11.NEED_DATA or not isinstance(event, h11.EndOfMessage):
+        if event is h11.NEED_DATA:
+            client.receive_data(connection.recv(4096))
+        else:
+            assert not isinstance(event, h11.ConnectionClosed)
+    client.start_next_cycle()
+
+
+def test_who_waits_for_an_answer_has_all_the_time() -> None:
+    client = h11.Connection(h11.CLIENT)
+    with bound("localhost", 0) as listener:
+        listener.listen()
+        with socket.create_connection(listener.getsockname()[:2], 60) as connection:
+            # Before anybody counts, so that a busy machine does not send it too late.
             connection.sendall(HEAD + b"\r\n")
-            client.send(h11.Request(method="GET", target="/", headers=[("Host", "localhost")]))
-            client.send(h11.EndOfMessage())
-            while (event := client.next_event()) is h11.NEED_DATA or not isinstance(event, h11.EndOfMessage):
-                if event is h11.NEED_DATA:
-                    client.receive_data(connection.recv(4096))
-                else:
-                    assert not isinstance(event, h11.ConnectionClosed)
-            client.start_next_cycle()
+            with serving(listener):
+                answered(connection, client)
+                connection.sendall(HEAD + b"\r\n")
+                answered(connection, client)
 
 
 def test_answers_leave_at_once(address: tuple[str, int]) -> None:
     """Without this, an answer in two writes waits some 40 ms for an acknowledgement in between."""
     with socket.create_connection(address) as connection:
         connection.sendall(POST + b"Content-Length: 0\r\nConnection: close\r\n\r\n")
-        seconds_until_closed(connection)
+        until_closed(connection)
     assert Impatient.seen == [1]
 
 

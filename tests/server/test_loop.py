@@ -11,6 +11,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from remanence.server import loop as module
 from remanence.server.loop import FairLoop
 
 pytestmark = pytest.mark.loopback
@@ -44,7 +45,7 @@ def most_at_once(loop: asyncio.AbstractEventLoop, listening: socket.socket) -> t
 
     with ExitStack() as stack:
         for _ in range(MANY):
-            stack.enter_context(socket.create_connection(listening.getsockname(), 5))
+            stack.enter_context(socket.create_connection(listening.getsockname(), 60))
         try:
             return loop.run_until_complete(serve()), len(taken)
         finally:
@@ -80,16 +81,20 @@ def test_an_answer_in_two_writes_does_not_wait_for_an_acknowledgement(listening:
 
     loop = FairLoop()
     try:
-        with socket.create_connection(listening.getsockname(), 5):
-            loop.run_until_complete(asyncio.wait_for(serve(), 10))
+        with socket.create_connection(listening.getsockname(), 60):
+            loop.run_until_complete(asyncio.wait_for(serve(), 60))
     finally:
         loop.close()
     assert found[0] != 0
 
 
-def test_who_has_fewer_connections_takes_the_next(listening: socket.socket) -> None:
+def test_who_has_fewer_connections_takes_the_next(listening: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two loops on one socket, each in a thread of its own: connections that come one by one are shared evenly."""
+    # Ten times what it is, beside which the whims of a busy machine are small.
+    monkeypatch.setattr(module, "PAUSE", 10 * module.PAUSE)
+    monkeypatch.setattr(module, "LONGEST", 10 * module.LONGEST)
     taken: list[list[asyncio.BaseTransport]] = [[], []]
+    serving = [threading.Event(), threading.Event()]
     stop = threading.Event()
 
     def serve(number: int) -> None:
@@ -101,6 +106,8 @@ def test_who_has_fewer_connections_takes_the_next(listening: socket.socket) -> N
             # On Windows and macOS two loops share no descriptor; here each has its own of the same socket.
             server = await asyncio.get_running_loop().create_server(Kept, sock=listening.dup(), backlog=64)
             assert server.is_serving()
+            await asyncio.sleep(0)
+            serving[number].set()
             while not stop.is_set():
                 await asyncio.sleep(0.005)
             server.close()
@@ -116,9 +123,11 @@ def test_who_has_fewer_connections_takes_the_next(listening: socket.socket) -> N
     with ExitStack() as stack:
         for thread in threads:
             thread.start()
+        # Whoever begins alone takes what comes before the other one is there.
+        assert all(one.wait(60) for one in serving)
         for many in range(1, MANY + 1):
-            stack.enter_context(socket.create_connection(listening.getsockname(), 5))
-            deadline = time.monotonic() + 5
+            stack.enter_context(socket.create_connection(listening.getsockname(), 60))
+            deadline = time.monotonic() + 60
             while sum(map(len, taken)) < many and time.monotonic() < deadline:
                 time.sleep(0.001)
         stop.set()

@@ -97,11 +97,15 @@ def hung_up(request: Request) -> Answer:
     return Answer(cut=-1)
 
 
+SILENCE = 60.0
+"""Seconds after which a silent service speaks, if the test has not ended by then."""
+
+
 def silence(service: Service) -> Step:
     """No answer until the test ends."""
 
     def step(request: Request) -> Answer:
-        service.released.wait(20)
+        service.released.wait(SILENCE)
         return said("too late")
 
     return step

@@ -58,7 +58,8 @@ def speaking(answers: Answers) -> Iterator[tuple[OpenAIChat, Service]]:
 
     with serving() as service:
         service.answers = reply
-        yield OpenAIChat("tiny", service.url, "k", retries=0, repairs=0, timeout=5, sleep=lambda seconds: None), service
+        model = OpenAIChat("tiny", service.url, "k", retries=0, repairs=0, timeout=60, sleep=lambda seconds: None)
+        yield model, service
 
 
 BROKEN: tuple[Any, ...] = ("", "no JSON at all", "{}", '{"statements": 7}', '{"episodes": [{"messages": [99]}]}')

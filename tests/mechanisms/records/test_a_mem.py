@@ -308,7 +308,7 @@ def scripted(service: Service, describe: Script, evolve: Script) -> AMem:
         return json.dumps(evolve(shown) if "neighbours" in shown else describe(shown))
 
     service.answers = answer
-    model = OpenAIChat("tiny", service.url, "k", retries=0, timeout=5, sleep=lambda seconds: None)
+    model = OpenAIChat("tiny", service.url, "k", retries=0, timeout=60, sleep=lambda seconds: None)
     memory = AMem(llm=model, scope=Scope(user_id="ana"))
     for number, text in enumerate(TALK):
         memory.write([Item(text, at=NOW + timedelta(minutes=number))], now=NOW + timedelta(hours=1))
@@ -368,7 +368,7 @@ BROKEN = {
 def test_a_model_that_fails_loses_nothing(name: str, service: Service) -> None:
     step: Callable[[Request], Answer] = BROKEN[name]
     service.script = [step] * 200
-    model = OpenAIChat("tiny", service.url, "k", retries=0, timeout=5, sleep=lambda seconds: None)
+    model = OpenAIChat("tiny", service.url, "k", retries=0, timeout=60, sleep=lambda seconds: None)
     memory, plain = told(llm=model), told()
     assert memory.troubles
     assert attributes(memory) == attributes(plain)

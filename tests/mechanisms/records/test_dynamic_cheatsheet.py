@@ -182,7 +182,7 @@ def service() -> Iterator[Service]:
 def with_model(
     service: Service, kind: type[DynamicCheatsheet] = DynamicCheatsheet, **options: Any
 ) -> DynamicCheatsheet:
-    model = OpenAIChat("tiny", service.url, "k", retries=0, timeout=5, sleep=lambda seconds: None)
+    model = OpenAIChat("tiny", service.url, "k", retries=0, timeout=60, sleep=lambda seconds: None)
     return kind(llm=model, **options)
 
 

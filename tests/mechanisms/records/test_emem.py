@@ -216,7 +216,7 @@ def service() -> Iterator[Service]:
 
 
 def served(service: Service, **options: Any) -> EMem:
-    model = OpenAIChat("tiny", service.url, "k", retries=0, repairs=0, timeout=5, sleep=lambda seconds: None)
+    model = OpenAIChat("tiny", service.url, "k", retries=0, repairs=0, timeout=60, sleep=lambda seconds: None)
     return told(llm=model, **options)[0]
 
 

@@ -278,7 +278,7 @@ def service() -> Iterator[Service]:
 
 
 def with_model(service: Service, **options: Any) -> Hema:
-    model = OpenAIChat("tiny", service.url, "k", retries=0, timeout=5, sleep=lambda seconds: None)
+    model = OpenAIChat("tiny", service.url, "k", retries=0, timeout=60, sleep=lambda seconds: None)
     return Hema(llm=model, **options)
 
 

@@ -248,7 +248,7 @@ def test_a_model_joins_what_the_rules_leave_apart(service: Service) -> None:
         return json.dumps({"named_entities": named})
 
     service.answers = answer
-    model = OpenAIChat("tiny", service.url, "k", retries=0, repairs=0, timeout=5, sleep=lambda seconds: None)
+    model = OpenAIChat("tiny", service.url, "k", retries=0, repairs=0, timeout=60, sleep=lambda seconds: None)
     memory, _ = told(passages, llm=model)
     plain, _ = told(passages)
     question = "where does ana work?"

@@ -195,7 +195,7 @@ def filtering(choose: Callable[[list[dict[str, Any]]], Any]) -> Callable[[Reques
 
 def asked(service: Service) -> HippoRag2:
     memory, _ = told()
-    memory.llm = OpenAIChat("tiny", service.url, "k", retries=0, repairs=0, timeout=5, sleep=lambda seconds: None)
+    memory.llm = OpenAIChat("tiny", service.url, "k", retries=0, repairs=0, timeout=60, sleep=lambda seconds: None)
     return memory
 
 

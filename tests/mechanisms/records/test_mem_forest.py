@@ -350,7 +350,7 @@ def service() -> Iterator[Service]:
 
 
 def with_model(service: Service, **options: Any) -> MemForest:
-    model = OpenAIChat("tiny", service.url, "k", retries=0, timeout=5, sleep=lambda seconds: None)
+    model = OpenAIChat("tiny", service.url, "k", retries=0, timeout=60, sleep=lambda seconds: None)
     return MemForest(llm=model, **options)
 
 
@@ -400,7 +400,7 @@ def test_a_model_says_what_is_the_same_only_of_what_is_near(service: Service) ->
 def test_a_model_plans_if_it_may(service: Service) -> None:
     service.answers = good
     plain = lives()
-    model = OpenAIChat("tiny", service.url, "k", retries=0, timeout=5, sleep=lambda seconds: None)
+    model = OpenAIChat("tiny", service.url, "k", retries=0, timeout=60, sleep=lambda seconds: None)
     question = "And what led up to Ana's relocation?"
     asked = MemForest(store=plain.store, scope=plain.scope, embedder=plain.embedder, llm=model, planner=True)
     assert any("broke my arm" in hit.text for hit in asked.read(question, 3, now=LONG))

@@ -234,7 +234,7 @@ def service() -> Iterator[Service]:
 
 
 def asked(service: Service) -> MemRL:
-    model = OpenAIChat("tiny", service.url, "k", retries=0, timeout=5, sleep=lambda seconds: None)
+    model = OpenAIChat("tiny", service.url, "k", retries=0, timeout=60, sleep=lambda seconds: None)
     memory = MemRL(llm=model, embedder=HashEmbedder(1024))
     memory.write([Item(LOG, meta={"task": TASKS[0]}), Item("a plain remark")], now=NOW)
     memory.write([Item(LOG, meta={"task": TASKS[3], "success": False})], now=NOW)

@@ -370,7 +370,7 @@ def service() -> Iterator[Service]:
 
 def with_model(service: Service, **options: Any) -> MemoryBank:
     return MemoryBank(
-        llm=OpenAIChat("tiny", service.url, "k", retries=0, timeout=5, sleep=lambda seconds: None), **options
+        llm=OpenAIChat("tiny", service.url, "k", retries=0, timeout=60, sleep=lambda seconds: None), **options
     )
 
 

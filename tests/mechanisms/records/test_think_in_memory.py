@@ -230,7 +230,7 @@ def scripted(service: Service, think: Script, judge: Script) -> ThinkInMemory:
         return json.dumps(think(shown) if "turns" in shown else judge(shown))
 
     service.answers = answer
-    model = OpenAIChat("tiny", service.url, "k", retries=0, timeout=5, sleep=lambda seconds: None)
+    model = OpenAIChat("tiny", service.url, "k", retries=0, timeout=60, sleep=lambda seconds: None)
     return told(llm=model, scope=Scope(user_id="ana"), buckets=2)
 
 
@@ -302,7 +302,7 @@ BROKEN: dict[str, Callable[[Request], Answer]] = {
 @pytest.mark.parametrize("name", list(BROKEN))
 def test_a_model_that_fails_loses_nothing(name: str, service: Service) -> None:
     service.script = [BROKEN[name]] * 200
-    model = OpenAIChat("tiny", service.url, "k", retries=0, timeout=5, sleep=lambda seconds: None)
+    model = OpenAIChat("tiny", service.url, "k", retries=0, timeout=60, sleep=lambda seconds: None)
     memory, plain = told(llm=model), told()
     assert memory.troubles
     assert states(memory) == states(plain)

@@ -105,7 +105,7 @@ class Gated(HashEmbedder):
             if done:
                 (self._folder / "stopping").write_text(str(os.getpid()))
                 (self._folder / "stopping").rename(stopped)
-                time.sleep(60)
+                time.sleep(120)
         elif done >= 2:
             wait_for(stopped)
         (self._folder / f"{node}-{time.monotonic_ns()}.ended").touch()
@@ -116,7 +116,7 @@ def wait_for(path: Path) -> None:
     """Wait until a file is there."""
     begun = time.monotonic()
     while not path.exists():
-        assert time.monotonic() - begun < 30, f"{path.name} never came"
+        assert time.monotonic() - begun < 100, f"{path.name} never came"
         time.sleep(0.005)
 
 

@@ -10,13 +10,16 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Request
+from playwright.sync_api import Browser, BrowserContext, Page, Request, expect
 
 from tests.server.console.world import Served, browsing, serving
 
 WIDE: Final = {"width": 1180, "height": 800}
 PHONE: Final = {"width": 360, "height": 720}
 PAGES: Final = ("search", "timeline", "graph", "changes", "erasures", "audit", "jobs", "scopes", "catalog")
+PATIENCE: Final = 60_000
+"""Milliseconds; long enough for a busy machine."""
+expect.set_options(timeout=PATIENCE)
 READY: Final = ".content :is(.card, .lane, .node, .change, .empty, .summary)"
 """Selects what only a page that is drawn has."""
 
@@ -44,7 +47,7 @@ class Desk:
 
     def __init__(self, browser: Browser, **options: Any) -> None:
         self.context: BrowserContext = browser.new_context(**{"viewport": WIDE, "reduced_motion": "reduce", **options})
-        self.context.set_default_timeout(8000)
+        self.context.set_default_timeout(PATIENCE)
         self.page: Page = self.context.new_page()
         self.asked: list[str] = []
         self.wrong: list[str] = []

@@ -135,9 +135,20 @@ class Raw:
                 return message
         raise AssertionError("the server has ended")
 
+    def rest(self) -> tuple[bytes, bytes]:
+        """Close its input and wait: what else it printed, and what it told on standard error."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.close()
+        self.process.stdin = None
+        # `communicate` knows nothing of what `hear` has read ahead, and would begin in the middle of a line.
+        out = self.process.stdout.read()
+        _, told = self.process.communicate(timeout=60)
+        return out, told
+
     def end(self) -> str:
         """Close its input and wait: what it told on standard error."""
-        out, told = self.process.communicate(timeout=30)
+        out, told = self.rest()
         for line in out.splitlines():
             assert json.loads(line)["jsonrpc"] == "2.0", line
         assert self.process.returncode == 0, told.decode()

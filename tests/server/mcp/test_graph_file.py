@@ -122,7 +122,7 @@ def test_a_writer_that_is_killed_leaves_a_whole_file_with_all_it_has_told(tmp_pa
         process.stdin.flush()
         told = [process.stdout.readline() for _ in range(5 + 3 * attempt)]
         process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
         graph = GraphFile(path).read()
         assert graph.damaged == 0
         assert {f"victim{attempt}-{int(number)}" for number in told} <= graph.entities().keys()

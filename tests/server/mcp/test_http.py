@@ -46,7 +46,7 @@ def served(folder: Path, *arguments: str, **more: str) -> Iterator[str]:
         yield line.partition(" at ")[2].partition(";")[0]
     finally:
         process.terminate()
-        out, told = process.communicate(timeout=30)
+        out, told = process.communicate(timeout=60)
     assert out == ""
     assert "Traceback" not in told, told
 
@@ -55,7 +55,7 @@ def served(folder: Path, *arguments: str, **more: str) -> Iterator[str]:
 async def client(url: str, token: str | None = None, mode: str = "auto") -> AsyncIterator[Client]:
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     async with (
-        httpx2.AsyncClient(headers=headers, timeout=30) as http,
+        httpx2.AsyncClient(headers=headers, timeout=60) as http,
         Client(streamable_http_client(url, http_client=http), mode=mode) as spoken,
     ):
         yield spoken
@@ -65,7 +65,7 @@ def post(url: str, body: bytes, **headers: str) -> httpx.Response:
     sent = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"} | {
         name.replace("_", "-"): value for name, value in headers.items()
     }
-    return httpx.post(url, content=body, headers=sent, timeout=30)
+    return httpx.post(url, content=body, headers=sent, timeout=60)
 
 
 def calling(name: str = "search_memories", **arguments: Any) -> bytes:
@@ -131,8 +131,8 @@ def test_the_official_profile_with_bad_requests_between(tmp_path: Path) -> None:
         assert post(url, calling("search_nodes", query="x" * 10_000_000)).status_code == 413
         assert post(url, calling("read_graph"), Content_Encoding="gzip").status_code == 400
         for method in ("PUT", "PATCH"):
-            assert 400 <= httpx.request(method, url, content=b"{}").status_code < 500
-        assert httpx.get(url.replace("/mcp", "/elsewhere")).status_code == 404
+            assert 400 <= httpx.request(method, url, content=b"{}", timeout=60).status_code < 500
+        assert httpx.get(url.replace("/mcp", "/elsewhere"), timeout=60).status_code == 404
         # A page of somebody else, opened on this machine, that has its name point here.
         assert post(url, calling("read_graph"), Host="evil.example").status_code in (401, 421)
         assert post(url, calling("read_graph"), Origin="https://evil.example").status_code in (401, 403)
@@ -252,10 +252,10 @@ def test_who_listens_for_changes_does_not_keep_the_server_from_ending(tmp_path: 
         "Mcp-Method": "subscriptions/listen",
     }
     try:
-        with httpx.stream("POST", url, json=message, headers=headers, timeout=30) as answer:
+        with httpx.stream("POST", url, json=message, headers=headers, timeout=60) as answer:
             assert "acknowledged" in next(answer.iter_text()), "it listens"
             process.terminate()
-            assert process.wait(15) in (0, -signal.SIGTERM)
+            assert process.wait(60) in (0, -signal.SIGTERM)
     finally:
         process.kill()
         process.communicate()

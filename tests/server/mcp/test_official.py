@@ -294,7 +294,7 @@ def test_subscribers_hear_of_changes(tmp_path: Path) -> None:
         async with client.listen(resource_subscriptions=[URI]) as events:
             await client.call_tool("read_graph", {})
             await client.call_tool("create_entities", {"entities": [ANA]})
-            with anyio.fail_after(10):
+            with anyio.fail_after(60):
                 async for event in events:
                     heard.append(str(event))
                     break

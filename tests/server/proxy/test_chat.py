@@ -353,7 +353,7 @@ def test_models(place: Place) -> None:
         assert [model.id for model in made.models.list()] == ["tiny", "org/big"]
         assert made.models.retrieve("org/big").id == "org/big"
     assert place.up.headers[0]["authorization"] == f"Bearer {UP_KEY}"
-    with httpx.Client(verify=False, trust_env=False) as made_raw:
+    with httpx.Client(verify=False, trust_env=False, timeout=60) as made_raw:
         for name in ("..%2Fsecrets", "a%2F..%2Fb", "a//b"):
             assert made_raw.get(f"{place.base}/models/{name}").status_code in (400, 404)
     assert len(place.up.paths) == 2

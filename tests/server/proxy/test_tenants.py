@@ -115,7 +115,7 @@ def test_without_a_key_nothing_happens(store: str) -> None:
         place.service.keys.revoke(token.split("_")[1])
         for key in (None, "wrong", token, token[:-1] + ("0" if token[-1] != "0" else "1")):
             assert post(place, asking("ana"), key).status_code == 401
-            with httpx.Client(verify=False, trust_env=False) as client:
+            with httpx.Client(verify=False, trust_env=False, timeout=60) as client:
                 headers = {"Authorization": f"Bearer {key}"} if key else {}
                 assert client.get(f"{place.base}/models", headers=headers).status_code == 401
                 assert client.get(f"{place.base}/models/tiny", headers=headers).status_code == 401
@@ -213,7 +213,7 @@ def test_the_key_of_this_server_never_goes_upstream(store: str) -> None:
         post(place, asking("ana"), key)
         post(place, asking("ana"), key, **{"X-Upstream-Key": "sk-mine"})
         post(place, asking("ana"), key, **{"X-Upstream-Key": key, "X-Note": f"my key is {key}"})
-        with httpx.Client(verify=False, trust_env=False) as client:
+        with httpx.Client(verify=False, trust_env=False, timeout=60) as client:
             client.get(f"{place.base}/models?key={key}", headers={"X-API-Key": key})
         assert [one.get("authorization") for one in place.up.headers] == [None, "Bearer sk-mine", None, None]
         assert key not in str(place.up.headers) + str(place.up.paths) + str(place.up.raw)

@@ -166,7 +166,7 @@ def reading(path: Path) -> Iterator[Callable[[], None]]:
     assert int(process.stdout.readline()) > 0
 
     def stop() -> None:
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
         assert process.returncode == 0
 
     try:

@@ -94,7 +94,7 @@ def in_child(body: Callable[[], T]) -> T:
     queue: Any = context.SimpleQueue()
     child = context.Process(target=lambda: queue.put(body()))
     child.start()
-    child.join(30)
+    child.join(60)
     assert child.exitcode == 0
     result: T = queue.get()
     return result

@@ -117,7 +117,7 @@ def together(kept: SqliteStore, batches: Sequence[Sequence[Operation]]) -> list[
     with turns.hold():
         for number, thread in enumerate(threads):
             thread.start()
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + 60
             while len(turns._waiting) <= number and time.monotonic() < deadline:
                 time.sleep(0.001)
     for thread in threads:

@@ -1,7 +1,8 @@
 """Workers that share an outbox.
 
 `work.py share PATH NAME` says that it is ready, waits for a line, leases jobs until none is left and prints which ones;
-each job's effect is one record, written with its settlement. `work.py die PATH NAME LEASE` prints a line after its
+each job's effect is one record, written with its settlement. It says as well when it holds its first ones, and goes on
+after another line. `work.py die PATH NAME LEASE` prints a line after its
 first lease and then waits to be killed, its effects not yet written; `work.py die PATH NAME EFFECT` is killed in the
 middle of the batch that would write them.
 """
@@ -31,10 +32,14 @@ def share(path: Path, name: str) -> None:
     store.position()
     print("ready", flush=True)
     sys.stdin.readline()
-    done = []
+    done: list[int] = []
     while scopes := store.due():
         for scope in scopes:
-            for job in store.batch([Lease(name, None, 2)], scope=scope).results[0]:
+            leased = store.batch([Lease(name, None, 2)], scope=scope).results[0]
+            if leased and not done:
+                print("holding", flush=True)
+                sys.stdin.readline()
+            for job in leased:
                 store.batch(effects(job, name), scope=scope)
                 done.append(job.payload["n"])
     print(json.dumps(done))

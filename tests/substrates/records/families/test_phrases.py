@@ -215,7 +215,7 @@ def service() -> Iterator[Service]:
 
 
 def model(service: Service) -> OpenAIChat:
-    return OpenAIChat("tiny", service.url, "k", retries=0, repairs=0, timeout=5, sleep=lambda seconds: None)
+    return OpenAIChat("tiny", service.url, "k", retries=0, repairs=0, timeout=60, sleep=lambda seconds: None)
 
 
 def reading(entities: Any, triples: Any) -> Callable[[Request], str]:
