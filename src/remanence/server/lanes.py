@@ -124,14 +124,19 @@ class Lane:
             return whose, request
 
     def _work(self, request: _Request) -> None:
-        first = request.alone and self._turn.acquire(timeout=PATIENCE)
         try:
-            outcome = request.work()
+            outcome = self._outcome(request)
         except BaseException as error:
             # Whoever waits for it hears of it, whatever it is.
             request.future.set_exception(error)
         else:
             request.future.set_result(outcome)
+
+    def _outcome(self, request: _Request) -> Any:
+        """What the work returns. The next one's turn has come before anybody is told."""
+        first = request.alone and self._turn.acquire(timeout=PATIENCE)
+        try:
+            return request.work()
         finally:
             if first:
                 self._turn.release()
