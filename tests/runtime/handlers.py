@@ -7,7 +7,7 @@ twice or done on something old shows in its text. `Echoes` makes one record per 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, ClassVar
@@ -230,14 +230,6 @@ def right(memory: Memory, scope: Scope = ANA) -> None:
 def later(clock: SteppingClock, seconds: float) -> None:
     """Let time go by."""
     clock.current += timedelta(seconds=seconds)
-
-
-def eventually(true: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Wait until something is true; how long it takes does not matter."""
-    ends = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < ends, "it did not happen"
-        time.sleep(0.005)
 
 
 def turns_of(engine: Engine, scope: Scope) -> list[tuple[str, Scope]]:

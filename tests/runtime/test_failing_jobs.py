@@ -32,11 +32,11 @@ from tests.runtime.handlers import (
     Topics,
     derived,
     engine_of,
-    eventually,
     install,
     later,
     right,
 )
+from tests.support.waiting import eventually
 
 AGENT = Scope(user_id="ana", agent_id="a1")
 

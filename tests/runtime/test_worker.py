@@ -36,12 +36,12 @@ from tests.runtime.handlers import (
     Topics,
     derived,
     engine_of,
-    eventually,
     expected,
     install,
     right,
     turns_of,
 )
+from tests.support.waiting import eventually
 
 BO = Scope(user_id="bo")
 ROOT = Path(__file__).parents[2]

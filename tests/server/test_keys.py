@@ -7,7 +7,6 @@ import os
 import sqlite3
 import stat
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
@@ -22,6 +21,7 @@ from remanence.server.settings import Settings
 from tests.server.conftest import Now
 from tests.server.stores import STORES, address
 from tests.stores.postgres.server import serve as server
+from tests.support.waiting import eventually
 
 Open = Callable[..., Keys]
 
@@ -192,10 +192,7 @@ def test_while_a_revocation_waits_no_write_begins(keys: Keys, another: Open) -> 
     threads[0].start()
     assert inside.wait(60)
     threads[1].start()
-    ends = time.monotonic() + 60
-    while not revocation_waits(keys):
-        assert time.monotonic() < ends, "nobody waits"
-        time.sleep(0.01)
+    eventually(lambda: revocation_waits(keys), "nobody waits")
     threads[2].start()
     threads[2].join(0.2)
     assert [thread.is_alive() for thread in threads] == [True, True, True]

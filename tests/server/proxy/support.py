@@ -8,7 +8,6 @@ import json
 import socket
 import struct
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from remanence.server.service import Service
 from remanence.server.settings import Settings
 from remanence.stores.embedders import as_embedder
 from remanence.substrates.embedding import Embedder
+from tests.support.waiting import eventually
 
 Body = dict[str, Any]
 Step = Callable[["Handler", Body], None]
@@ -214,7 +214,7 @@ def listening(app: FastAPI) -> Iterator[str]:
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
-        assert eventually(lambda: server.started)
+        eventually(lambda: server.started)
         yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True
@@ -275,13 +275,3 @@ def proxied(store: Path | str, *, memory: Memory | None = None, auth: bool = Fal
         mount(app, service, Upstream(**{"base_url": up.url, "key": UP_KEY, **patient, **settings}))
         with listening(app) as url:
             yield Place(up, held, service, url)
-
-
-def eventually(holds: Callable[[], object], seconds: float = 60.0) -> bool:
-    """Whether something comes true; how long it takes does not matter."""
-    end = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.005)
-    return True

@@ -25,12 +25,12 @@ from tests.server.proxy.support import (
     Step,
     answer,
     chunk,
-    eventually,
     fails,
     opened,
     proxied,
     says,
 )
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.loopback
 
@@ -151,7 +151,7 @@ def test_an_upstream_that_drips_is_a_timeout(tmp_path: Path) -> None:
     with proxied(tmp_path, timeout=0.4) as place:
         place.up.script = [drips]
         assert post(place).status_code == 504
-        assert eventually(place.up.broken_off.is_set)
+        eventually(place.up.broken_off.is_set)
 
 
 def test_an_upstream_that_is_not_there(tmp_path: Path) -> None:
@@ -290,10 +290,10 @@ def test_a_caller_who_leaves_in_the_middle(place: Place) -> None:
         got += reply.read1()
     reply.close()
     connection.close()
-    assert eventually(lambda: len(place.texts(user_id="ana")) == 2)
+    eventually(lambda: len(place.texts(user_id="ana")) == 2)
     assert place.texts(user_id="ana") == ["hello there", "Once upon a time"]
     assert place.rows(user_id="ana")[1]["metadata"]["incomplete"] == "the client left"
-    assert eventually(place.up.broken_off.is_set), "the upstream goes on for nobody"
+    eventually(place.up.broken_off.is_set, "the upstream goes on for nobody")
 
 
 def test_a_caller_who_leaves_before_there_is_an_answer(place: Place) -> None:
@@ -308,7 +308,7 @@ def test_a_caller_who_leaves_before_there_is_an_answer(place: Place) -> None:
     connection = leaving(place, HELLO)
     assert asked.wait(60)
     connection.close()
-    assert eventually(place.up.broken_off.is_set)
+    eventually(place.up.broken_off.is_set)
     assert post(place).status_code == 200
     assert place.texts(user_id="ana") == ["hello there", "hello"]
 
@@ -400,7 +400,7 @@ def test_a_memory_that_hangs_does_not_stop_the_conversation(tmp_path: Path) -> N
         assert reply.headers["x-memory-degraded"] == "recall-timeout"
         assert reply.headers["x-memory-stored"] == "pending"
         memory.hang.set()
-        assert eventually(lambda: place.texts(user_id="ana") == ["hello there", "hello"])
+        eventually(lambda: place.texts(user_id="ana") == ["hello there", "hello"])
 
 
 def deep(levels: int) -> bytes:

@@ -14,7 +14,8 @@ import pytest
 
 from remanence.server.proxy.settings import Upstream
 from remanence.server.proxy.upstream import Client
-from tests.server.proxy.support import Body, Handler, Place, answer, chunk, eventually, says
+from tests.server.proxy.support import Body, Handler, Place, answer, chunk, says
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.loopback
 
@@ -58,9 +59,9 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
     return found
 
 
-def idle(kept: Callable[[], list[str]]) -> bool:
-    """Whether no connection is in use any more, within a minute."""
-    return eventually(lambda: all("IDLE" in info or "CLOSED" in info for info in kept()))
+def wait_until_idle(kept: Callable[[], list[str]]) -> None:
+    """Wait until no connection is in use any more."""
+    eventually(lambda: all("IDLE" in info or "CLOSED" in info for info in kept()), "a connection is still in use")
 
 
 def streamed(place: Place, number: int, *, whole: bool = True) -> None:
@@ -85,7 +86,7 @@ def test_streams_one_after_the_other_share_a_connection(
     for number in range(20):
         streamed(place, number)
         # What follows the end of a stream may still be read.
-        assert idle(kept)
+        wait_until_idle(kept)
     assert kept()
     assert len(seen) == 1
 
@@ -96,7 +97,7 @@ def test_no_connection_outlives_its_stream_in_use(
     with ThreadPoolExecutor(8) as crowd:
         list(crowd.map(lambda number: streamed(place, number, whole=number % 4 > 0), range(160)))
     assert seen
-    assert idle(kept)
+    wait_until_idle(kept)
 
 
 def test_callers_who_leave_at_any_moment_leave_no_connection_behind(
@@ -142,7 +143,7 @@ def test_callers_who_leave_at_any_moment_leave_no_connection_behind(
     place.up.script = [slow, halved, says("a few words"), torn] * 150
     asyncio.run(crowd())
     assert place.up.paths, "some of them came as far as the upstream"
-    assert idle(kept)
+    wait_until_idle(kept)
 
 
 class Slow(httpx.AsyncByteStream):
@@ -201,5 +202,5 @@ def test_what_follows_the_end_is_not_waited_for_long(place: Place) -> None:
 
     place.up.script = [step]
     streamed(place, 1)
-    assert eventually(lambda: place.up.broken_off.is_set())
+    eventually(lambda: place.up.broken_off.is_set())
     assert place.texts(user_id="user 1") == ["tell me number 1", "said"]

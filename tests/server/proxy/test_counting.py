@@ -11,8 +11,9 @@ import pytest
 
 from remanence.server.metrics import Metrics
 from remanence.server.proxy.counting import OUTCOMES, Counters
-from tests.server.proxy.support import Body, Handler, Place, eventually, fails, proxied, says
+from tests.server.proxy.support import Body, Handler, Place, fails, proxied, says
 from tests.server.proxy.test_bad_days import HELLO, Broken, broken, dies, leaving, post, streamed
+from tests.support.waiting import eventually
 
 __all__ = ["broken"]
 
@@ -83,7 +84,7 @@ def test_a_caller_who_leaves(place: Place) -> None:
         got += reply.read1()
     reply.close()
     connection.close()
-    assert eventually(lambda: now(place).get("requests{outcome=aborted}"))
+    eventually(lambda: now(place).get("requests{outcome=aborted}"))
     assert now(place)["streams_aborted{by=client}"] == 1
 
 
@@ -95,9 +96,9 @@ def test_a_caller_who_leaves_before_there_is_an_answer(place: Place) -> None:
 
     place.up.script = [waits]
     connection = leaving(place, HELLO)
-    assert eventually(lambda: place.up.paths)
+    eventually(lambda: place.up.paths)
     connection.close()
-    assert eventually(lambda: now(place).get("requests{outcome=left}"))
+    eventually(lambda: now(place).get("requests{outcome=left}"))
     assert now(place) == {"requests{outcome=left}": 1}
 
 

@@ -13,6 +13,7 @@ import pytest
 from remanence.core.errors import InvalidInput, LLMMalformed, LLMRejected, LLMUnavailable, MissingExtra
 from remanence.stores.llm.openai import OpenAIChat
 from tests.support.llm_server import SILENCE, Answer, Service, Step, always, broken, error, hung_up, said, silence, text
+from tests.support.waiting import eventually
 
 pytest.importorskip("openai")
 pytestmark = pytest.mark.loopback
@@ -216,9 +217,7 @@ def test_silence_is_a_timeout(service: Service, pauses: list[float]) -> None:
         make(service, pauses).complete(ASK, timeout=0.1)
     assert time.monotonic() - started < SILENCE
     # The service may read a request when nobody waits for the answer any more.
-    ends = time.monotonic() + 60
-    while len(service.requests) < 2 and time.monotonic() < ends:
-        time.sleep(0.005)
+    eventually(lambda: len(service.requests) >= 2)
     assert len(service.requests) == 2
 
 

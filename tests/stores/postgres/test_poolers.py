@@ -26,6 +26,7 @@ from remanence.stores.postgres.server_tables import KeyRow, ServerTables
 from remanence.substrates.records.operations import Changes, Count, Erase, Find, Scan
 from tests.stores.postgres.pooler import Pooler, pooling
 from tests.stores.postgres.server import Schemas, Server, schema_of
+from tests.support.waiting import eventually
 
 TRANSACTION = "&pool_mode=transaction"
 PATIENCE = 60.0
@@ -84,13 +85,9 @@ def put_and_while_it_commits(server: Server, store: PostgresStore, text: str, ac
     done: list[bool] = []
 
     def watch() -> None:
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            if server.execute(asleep) != [(0,)]:
-                act()
-                done.append(True)
-                return
-            time.sleep(0.01)
+        eventually(lambda: server.execute(asleep) != [(0,)], "no commit was slow")
+        act()
+        done.append(True)
 
     watcher = threading.Thread(target=watch)
     watcher.start()
